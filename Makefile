@@ -1,0 +1,75 @@
+# What people do with a checkout. Everything lives in .venv and .cache; deleting both undoes it all.
+# Recipes are for any POSIX shell, and a path with a space in it works.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+# A stamp is newer than what it was made from, so that a second `make` does no work at all.
+RUN_STAMP := $(VENV)/.installed-run
+TEST_STAMP := $(VENV)/.installed-test
+RECIPE := pyproject.toml constraints.txt
+WORKERS ?= 2
+PIP := $(PYTHON) -m pip --disable-pip-version-check
+TYPESCRIPT := 6.0.3
+TSC := .cache/typescript-$(TYPESCRIPT)/node_modules/typescript/bin/tsc
+
+.PHONY: help run test models check check-types-js bench browser clean
+
+help: ## Say what can be made.
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+run: $(RUN_STAMP) ## Set everything up (first time: some minutes) and open the app in the browser.
+	@echo "Starting the app; stop it with Ctrl-C."
+	@$(PYTHON) -m vizcore.cli app
+
+test: $(TEST_STAMP) browser models ## Get what the tests need, a browser and models included, and run every test.
+	@echo "Running every test on $(WORKERS) workers …"
+	@$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
+
+models: $(RUN_STAMP) ## Fetch the catalogue's models, verify and convert them (once; they stay in your cache).
+	@$(PYTHON) -m vizcore.cli fetch --all
+
+check: $(TEST_STAMP) $(TSC) ## Check style, types (Python and JavaScript) and the project's own rules.
+	@echo "ruff: style and likely mistakes"
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@echo "mypy: strict types in vizcore"
+	@$(PYTHON) -m mypy
+	@echo "tsc: the types in the views' JavaScript"
+	@$(PYTHON) tests/support/javascript.py $(TSC)
+	@echo "guards: the project's own rules"
+	@$(PYTHON) -m pytest -q tests/guards
+
+bench: $(TEST_STAMP) browser models ## Measure cost and speed, side by side with other ways, and print the tables.
+	@$(PYTHON) tests/support/benchmarks.py
+
+browser: $(TEST_STAMP)
+	@$(PYTHON) tests/support/browser.py
+
+clean: ## Remove the environment and all that was cached in this folder.
+	rm -rf $(VENV) .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# --- How it is done -----------------------------------------------------------------------------
+
+$(PYTHON):
+	@sh tests/support/venv.sh $(VENV)
+
+$(RUN_STAMP): $(RECIPE) | $(PYTHON)
+	@echo "Installing what the app needs, in the versions that constraints.txt names."
+	@echo "The first time this downloads about 500 MB (several GB where PyTorch comes with CUDA) …"
+	@$(PIP) --version >/dev/null 2>&1 || sh tests/support/venv.sh $(VENV)
+	@$(PIP) install --editable . --constraint constraints.txt
+	@touch $@
+
+$(TEST_STAMP): $(RECIPE) $(RUN_STAMP) | $(PYTHON)
+	@echo "Installing what the tests and checks need (about 150 MB the first time) …"
+	@$(PIP) install --editable '.[test,bench]' --constraint constraints.txt
+	@touch $@
+
+$(TSC): | $(TEST_STAMP)
+	@echo "Getting TypeScript $(TYPESCRIPT), which checks the JavaScript's types …"
+	@$(PYTHON) tests/support/javascript.py --install $(TYPESCRIPT) .cache/typescript-$(TYPESCRIPT)
