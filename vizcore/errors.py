@@ -47,7 +47,7 @@ class ModelNotFoundError(VizcoreError, LookupError):
 
 
 class ModelFilesError(VizcoreError, ValueError):
-    """The model's files are there, but cannot be used: one is missing, broken or of a wrong kind."""
+    """The model's files cannot be used: one is missing, broken, or of a wrong kind."""
 
 
 class UnsafeWeightsError(ModelFilesError):

@@ -1,0 +1,206 @@
+"""One forward pass, listened to: what it leaves, and logits computed from that later.
+
+How a network is best listened to is found out once (`vizcore.trial`) and written down as a
+`Capture`. Running it then takes nothing but that: attention is recorded by the tap or returned by
+the network, and the last hidden state is picked up on its way to the language-model head. All that
+passes through context variables; nothing is ever written on the network.
+"""
+
+import inspect
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils.generic import ModelOutput
+
+from vizcore.banded import full_maps
+from vizcore.tap import AttentionCall, Recorder
+
+Kind = Literal["decoder", "encoder", "cross"]
+
+
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """How one network is run and listened to.
+
+    Args:
+        way: "tap" or "eager".
+        layers: for each kind of attention, the network's layers that have it, counted from 0.
+        n_heads: for each kind, the number of query heads.
+        calls: with the tap, the kind of each of its calls in one forward pass, in order; None for
+            a call that belongs to no text layer.
+        trunk: the part from whose last hidden state the language-model head can compute logits
+            later; None if there is no head, or if it reads more than that.
+        has_head: whether the network predicts tokens.
+    """
+
+    way: Literal["tap", "eager"]
+    layers: dict[Kind, tuple[int, ...]]
+    n_heads: dict[Kind, int]
+    calls: tuple[Kind | None, ...]
+    trunk: nn.Module | None
+    has_head: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What one forward pass left behind.
+
+    Args:
+        calls: with the tap, for each kind one recorded call a layer.
+        maps: in eager mode, for each kind one tensor (head, query, key) a layer.
+        hidden: the trunk's output, if logits can be computed from it.
+        logits: (token, vocabulary) where they had to be computed at once, else None.
+    """
+
+    calls: dict[Kind, tuple[AttentionCall, ...]]
+    maps: dict[Kind, tuple[Float[Tensor, "head query key"], ...]]
+    hidden: Any
+    logits: Float[Tensor, "token vocab"] | None
+
+
+@dataclass(eq=False)
+class Relay:
+    """What passes between a trunk and whoever runs it, within one thread: in, or out."""
+
+    given: ModelOutput | None = None
+    taken: ModelOutput | None = None
+
+
+relay_of_thread: ContextVar[Relay | None] = ContextVar("headlight_relay", default=None)
+
+
+def run(
+    network: PreTrainedModel,
+    capture: Capture,
+    inputs: dict[str, Tensor],
+    *,
+    values: bool = False,
+) -> Run:
+    """One forward pass of one text, recorded. Safe to call from many threads at once.
+
+    Args:
+        inputs: keyword arguments of the network's forward, with a batch of one.
+        values: also keep the values, where the tap is used.
+    """
+    body: nn.Module = network
+    if capture.trunk is not None and "decoder_input_ids" not in inputs:
+        body = capture.trunk  # logits can wait until somebody asks for some of them
+    eager: dict[str, Any] = {"output_attentions": True} if capture.way == "eager" else {}
+    relay = Relay()
+    token = relay_of_thread.set(relay)
+    try:
+        with torch.inference_mode(), Recorder(values=values) as recorder:
+            output = body(**inputs, **without_cache(body), **eager)
+    finally:
+        relay_of_thread.reset(token)
+
+    calls: dict[Kind, tuple[AttentionCall, ...]] = {}
+    maps: dict[Kind, tuple[Tensor, ...]] = {}
+    if capture.way == "tap":
+        for kind in capture.layers:
+            pairs = zip(recorder.calls, capture.calls, strict=True)
+            calls[kind] = tuple(call for call, its_kind in pairs if its_kind == kind)
+    else:
+        maps = eager_maps(output, network, bool(network.config.is_encoder_decoder))
+    logits = output.logits[0] if capture.has_head and capture.trunk is None else None
+    return Run(calls=calls, maps=maps, hidden=only_hidden(relay.taken), logits=logits)
+
+
+def logits_from(
+    network: PreTrainedModel,
+    hidden: Any,
+    rows: slice | Sequence[int],
+    inputs: dict[str, Tensor],
+) -> Float[Tensor, "row vocab"]:
+    """The network's own logits at chosen positions, from the hidden states that a run left.
+
+    The network's forward is called, but its trunk answers from what is given; so scaling, soft
+    caps, biases and transforms of the head are applied as the architecture has them.
+
+    Args:
+        rows: positions in the text.
+        inputs: as they were given to `run`.
+    """
+    chosen = type(hidden)(last_hidden_state=hidden.last_hidden_state[:, rows])
+    given: dict[str, Any] = {}
+    if "decoder_input_ids" in inputs:  # no need to run the encoder again
+        given["encoder_outputs"] = BaseModelOutput(last_hidden_state=chosen.last_hidden_state)
+    token = relay_of_thread.set(Relay(given=chosen))
+    try:
+        with torch.inference_mode():
+            logits: Tensor = network(**inputs, **given, **without_cache(network)).logits[0]
+            return logits
+    finally:
+        relay_of_thread.reset(token)
+
+
+def install_relay(trunk: nn.Module) -> None:
+    """Let the trunk hand its output to this thread's relay, or answer with what is in there."""
+    remove_relay(trunk)
+    forward = trunk.forward
+
+    def relaying_forward(*args: Any, **kwargs: Any) -> Any:
+        relay = relay_of_thread.get()
+        if relay is None:
+            return forward(*args, **kwargs)
+        if relay.given is not None:
+            return relay.given
+        output = forward(*args, **kwargs)
+        relay.taken = output
+        return output
+
+    relaying_forward.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
+    trunk.forward = relaying_forward
+
+
+def remove_relay(trunk: nn.Module) -> None:
+    vars(trunk).pop("forward", None)
+
+
+def only_hidden(output: Any) -> Any:
+    """The same kind of output with nothing but the last hidden state in it."""
+    last = getattr(output, "last_hidden_state", None)
+    return None if last is None else type(output)(last_hidden_state=last)
+
+
+def eager_maps(
+    output: ModelOutput, network: PreTrainedModel, two_stacks: bool
+) -> dict[Kind, tuple[Tensor, ...]]:
+    """The weights that transformers returned: for each kind one (head, query, key) a layer."""
+    fields: dict[Kind, str] = {"encoder": "encoder_attentions", "decoder": "decoder_attentions"}
+    fields["cross"] = "cross_attentions"
+    found: dict[Kind, tuple[Tensor, ...]] = {}
+    if two_stacks:
+        for kind, field in fields.items():
+            maps = full_maps(output.get(field), network.config)
+            if maps:
+                found[kind] = maps
+        return found
+    maps = full_maps(output.get("attentions"), network.config)
+    if maps:
+        found[one_stack_kind(maps[0])] = maps
+    return found
+
+
+def one_stack_kind(maps: Float[Tensor, "head query key"]) -> Kind:
+    """A stack in which no query looks at what comes after it is a decoder."""
+    return "decoder" if maps.triu(1).abs().max() == 0 else "encoder"
+
+
+def without_cache(module: nn.Module) -> dict[str, Any]:
+    """Arguments that keep a forward pass from building a cache of keys and values."""
+    takes = inspect.signature(module.forward).parameters
+    return {"use_cache": False} if "use_cache" in takes else {}
+
+
+def vocabulary_size(network: PreTrainedModel) -> int:
+    """How many token ids the network knows."""
+    embeddings: Any = network.get_input_embeddings()
+    return int(embeddings.num_embeddings)

@@ -1,0 +1,176 @@
+"""`load`: a name, a Hub id, a folder or a GGUF file -> a `Model`.
+
+Where the files come from is decided here and nowhere else; how they are fetched and converted is
+the business of `fetch`, `hub` and `convert`. Code that comes with a model is never run. To look
+into a network that is in memory already, use `Model.of`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from vizcore.cache import Progress, quiet
+from vizcore.catalog import find
+from vizcore.convert import converted
+from vizcore.errors import ModelFilesError, ModelNotFoundError
+from vizcore.fetch import fetch
+from vizcore.formats import check_folder
+from vizcore.hub import hub_folder
+from vizcore.model import Model
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "source.spm",
+)
+"""A folder that holds none of these came without a tokenizer."""
+
+
+def load(
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    progress: Progress | None = None,
+) -> Model:
+    """Load a model: by its name in the catalogue, by its Hub id, or from a folder or GGUF file.
+
+    Code that comes with a model is never run: only safetensors and GGUF are read.
+
+    Args:
+        name: "smollm2-135m" (`vizcore models` lists them), "org/name", or a path.
+        revision: of a Hub repository: branch, tag or commit.
+        device: where PyTorch should put it.
+        dtype: the precision it runs in; attention maps are computed in float32 in any case.
+        progress: called with what is being done and how far it is.
+
+    Raises:
+        ModelNotFoundError: if there is nothing of that name.
+        ModelFilesError: if its files are missing, broken, or of a kind that is not read.
+        FetchError: if it has to be fetched and cannot be.
+        CaptureError: if its attention cannot be captured.
+    """
+    report = progress or quiet
+    folder, note = _folder(str(name), revision, report)
+    check_folder(folder)
+    report(f"Loading {name}", None)
+    try:
+        with _quiet_transformers():
+            config = AutoConfig.from_pretrained(folder)
+            network = _network(folder, config, dtype)
+    except (ValueError, KeyError, OSError, ImportError, RuntimeError, TypeError) as error:
+        raise ModelFilesError(f"The model in {folder} cannot be loaded: {error}") from error
+    to_device: Any = network.to
+    to_device(device)
+    report(f"Finding out how {name} attends", None)
+    return Model.of(network, _tokenizer(folder), name=str(name), note=note)
+
+
+def _folder(name: str, revision: str | None, progress: Progress) -> tuple[Path, str]:
+    """Where the model's files are, fetched if need be, and what to know about them."""
+    if entry := find(name):
+        return fetch(entry, progress=progress), entry.description
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path, ""
+    if path.is_file() and path.suffix == ".gguf":
+        return converted(path, progress=progress), ""
+    if path.is_file():
+        raise ModelFilesError(
+            f"{name} is a file. Give the folder that holds the model, or a file that ends in .gguf."
+        )
+    looks_like_a_path = name.startswith((".", "/", "~", "\\")) or name.count("/") > 1
+    if looks_like_a_path or path.suffix == ".gguf":
+        raise ModelNotFoundError(f"There is no folder or file {name}. Check the path.")
+    progress(f"Fetching {name} from the Hub", None)
+    return hub_folder(name, revision=revision), ""
+
+
+def _network(folder: Path, config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    """The network with its language-model head where the weights hold one, else without."""
+    network: PreTrainedModel
+    for auto in (*_with_head(config), AutoModel):
+        network, info = auto.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            attn_implementation="eager",
+            output_loading_info=True,
+        )
+        missing = set(info["missing_keys"])
+        if not missing:
+            return network
+        if auto is AutoModel:
+            body_missing = {key for key in missing if "pooler" not in key}
+            if body_missing:
+                raise ModelFilesError(
+                    f"The weights in {folder} are incomplete: {len(body_missing)} tensors are "
+                    f"missing, among them {min(body_missing)}. Fetch the model again."
+                )
+    return network
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No reports about missing weights: trying classes out is how the right one is found."""
+    verbosity = logging.get_verbosity()
+    had_progress_bar = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_progress_bar:
+            logging.enable_progress_bar()
+
+
+def _with_head(config: PreTrainedConfig) -> list[Any]:
+    """The classes to try: the one that the weights were saved from, if it predicts tokens."""
+    saved_from = (config.architectures or [""])[0]
+    if saved_from.endswith(("ForMaskedLM", "ForPreTraining")):
+        return [AutoModelForMaskedLM] if type(config) in AutoModelForMaskedLM._model_mapping else []
+    if config.is_encoder_decoder:
+        return (
+            [AutoModelForSeq2SeqLM] if type(config) in AutoModelForSeq2SeqLM._model_mapping else []
+        )
+    if saved_from.endswith(("ForCausalLM", "LMHeadModel", "")):
+        autos = (AutoModelForCausalLM, AutoModelForMaskedLM)
+        return [auto for auto in autos if type(config) in auto._model_mapping]
+    return []
+
+
+def _tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:
+    """The folder's tokenizer, or None if it holds none."""
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        return None
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True
+        )
+    except (ValueError, KeyError, OSError, ImportError, TypeError) as error:
+        raise ModelFilesError(f"The tokenizer in {folder} cannot be loaded: {error}") from error
+    return tokenizer

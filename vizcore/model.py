@@ -1,0 +1,307 @@
+"""`Model`: a network that can be looked into.
+
+It is a network, its tokenizer, and what was found out about both when it was loaded. It is
+never written to after that: one model serves any number of threads, and everything that belongs to
+one run is in the `Trace` that the run returns.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from transformers import (
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from vizcore.capture import Capture, Kind, run, vocabulary_size
+from vizcore.errors import (
+    EmptyTextError,
+    MissingHeadError,
+    ModelFilesError,
+    SelectionError,
+    TextError,
+    TextTooLongError,
+    UnencodableTextError,
+)
+from vizcore.tokens import display_tokens, special_positions
+from vizcore.trace import Trace
+from vizcore.trial import find_capture
+
+MAX_TARGET_TOKENS = 200
+"""Where greedy decoding of an encoder-decoder stops if the model does not stop by itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network that can be looked into. Made by `load` or `Model.of`.
+
+    Args:
+        name: what it was loaded as.
+        kind: "decoder" (looks back only), "encoder" (looks both ways) or "encoder-decoder".
+        network: the `transformers` network, shared by all runs.
+        tokenizer: its tokenizer, or None if it came without one: then only ids can be traced.
+        note: one line that people should know about these weights, or "".
+    """
+
+    name: str
+    kind: Literal["decoder", "encoder", "encoder-decoder"]
+    network: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase | None
+    note: str = ""
+    _capture: Capture = field(kw_only=True, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        network: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None,
+        *,
+        name: str = "",
+        note: str = "",
+    ) -> "Model":
+        """A model from a `transformers` network that is in memory already.
+
+        The network is put into evaluation mode and its attention implementation is changed.
+
+        Raises:
+            CaptureError: if its attention cannot be captured.
+        """
+        capture = find_capture(network)
+        kind: Literal["decoder", "encoder", "encoder-decoder"] = "encoder"
+        if network.config.is_encoder_decoder:
+            kind = "encoder-decoder"
+        elif "decoder" in capture.layers:
+            kind = "decoder"
+        return cls(
+            name=name or type(network).__name__,
+            kind=kind,
+            network=network,
+            tokenizer=tokenizer,
+            note=note,
+            _capture=capture,
+        )
+
+    @property
+    def capture(self) -> Literal["tap", "eager"]:
+        """How attention is captured: "tap" (recorded at no cost) or "eager" (returned in full)."""
+        return self._capture.way
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of attention it has: of "encoder", "decoder", "cross"."""
+        return tuple(self._capture.layers)
+
+    @property
+    def n_layers(self) -> int:
+        """The number of layers; of an encoder-decoder, of its decoder."""
+        last = max(self.layers(self._main_kind))
+        return max(last + 1, _configured(self.network.config, "num_hidden_layers", "n_layer") or 0)
+
+    @property
+    def n_heads(self) -> int:
+        """The number of query heads of a layer; of an encoder-decoder, of its decoder."""
+        return self._capture.n_heads[self._main_kind]
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the model predicts tokens."""
+        return self._capture.has_head
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest text it can read, in tokens; None if the architecture has no limit."""
+        config = self.network.config
+        positions = _configured(
+            config, "max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length"
+        )
+        if positions is not None:
+            # RoBERTa and its kin begin to count after the padding id.
+            table = getattr(_embeddings(self.network), "position_embeddings", None)
+            padding = getattr(table, "padding_idx", None)
+            return positions if padding is None else positions - padding - 1
+        stated = getattr(self.tokenizer, "model_max_length", None)
+        relative = getattr(config, "relative_attention_num_buckets", None) is not None
+        return stated if stated is not None and stated < 10**9 and not relative else None
+
+    def layers(self, kind: Kind | None = None) -> tuple[int, ...]:
+        """The layers that have attention of this kind (all of them, but for hybrid networks)."""
+        return self._capture.layers[kind or self._main_kind]
+
+    @property
+    def _main_kind(self) -> Kind:
+        return "decoder" if "decoder" in self._capture.layers else self.kinds[0]
+
+    def trace(
+        self,
+        text: str | Sequence[int],
+        target: str | Sequence[int] | None = None,
+        *,
+        values: bool = False,
+    ) -> Trace:
+        """Run a text through the network once, and keep what attention can be computed from.
+
+        Args:
+            text: the text, or token ids, which are run as they are.
+            target: for encoder-decoders, what the decoder reads; None lets it write by itself,
+                always taking the likeliest token.
+            values: keep the values too.
+
+        Raises:
+            TextError: if the text is empty, too long, or not encodable.
+        """
+        source_ids = self.encode(text)
+        inputs = self._inputs(source_ids)
+        if self.kind != "encoder-decoder":
+            if target is not None:
+                raise TextError(
+                    f"{self.name} has one stack, so it takes one text: leave out `target`, or join "
+                    "the two texts yourself."
+                )
+            left = run(self.network, self._capture, inputs, values=values)
+            labels = self.labels(source_ids)
+            return Trace(
+                model=self,
+                source_ids=source_ids,
+                source_tokens=labels,
+                target_ids=None,
+                target_tokens=None,
+                run=left,
+                inputs=inputs,
+            )
+        target_ids = self._greedy(inputs) if target is None else self._decoder_input(target)
+        inputs["decoder_input_ids"] = torch.tensor([target_ids], device=self.network.device)
+        left = run(self.network, self._capture, inputs, values=values)
+        return Trace(
+            model=self,
+            source_ids=source_ids,
+            source_tokens=self.labels(source_ids),
+            target_ids=target_ids,
+            target_tokens=self.labels(target_ids),
+            run=left,
+            inputs=inputs,
+        )
+
+    def encode(self, text: str | Sequence[int], *, target: bool = False) -> list[int]:
+        """The token ids of a text, as the tokenizer makes them, special tokens included.
+
+        Raises:
+            TextError: if the text is empty, too long, or not encodable.
+        """
+        if isinstance(text, str):
+            ids = self._tokenize(text, target=target)
+        else:
+            ids = _checked_ids(text, vocabulary_size(self.network))
+        limit = self.max_tokens
+        if limit is not None and len(ids) > limit:
+            raise TextTooLongError(
+                f"The text has {len(ids)} tokens, and {self.name} reads at most {limit}. Shorten "
+                f"it by {len(ids) - limit} tokens, or run it in parts."
+            )
+        return ids
+
+    def labels(self, token_ids: Sequence[int]) -> list[str]:
+        """What to show for these tokens, one label each."""
+        if self.tokenizer is None:
+            return [f"#{token_id}" for token_id in token_ids]
+        return display_tokens(self.tokenizer, token_ids)
+
+    def special_positions(self, token_ids: Sequence[int]) -> list[int]:
+        """Where special tokens stand, those that the tokenizer adds to the text."""
+        return [] if self.tokenizer is None else special_positions(self.tokenizer, token_ids)
+
+    def _tokenize(self, text: str, *, target: bool) -> list[int]:
+        if self.tokenizer is None:
+            raise ModelFilesError(
+                f"{self.name} came without a tokenizer, so it cannot read text. Put its "
+                "tokenizer's files into the folder, or give token ids: trace([1, 2, 3])."
+            )
+        _check_text(text)
+        tokenizer: Any = self.tokenizer
+        # Whether it is too long is said below, in words that say what to do.
+        encoded = tokenizer(**{"text_target" if target else "text": text}, verbose=False)
+        ids: list[int] = list(encoded["input_ids"])
+        special = set(self.tokenizer.all_special_ids)
+        if not ids or (not text.strip() and special.issuperset(ids)):
+            raise EmptyTextError(
+                f"There is nothing in this text that {self.name} could read. Type a word or two."
+            )
+        return ids
+
+    def _inputs(self, source_ids: Sequence[int]) -> dict[str, Tensor]:
+        ids = torch.tensor([list(source_ids)], device=self.network.device)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+    def _decoder_input(self, target: str | Sequence[int]) -> list[int]:
+        """A text as the decoder reads it, shifted right; ids are taken as they are."""
+        ids = self.encode(target, target=True)
+        if not isinstance(target, str):
+            return ids
+        shifted: Any = self.network.prepare_decoder_input_ids_from_labels
+        return [int(token_id) for token_id in shifted(torch.tensor([ids]))[0]]
+
+    def _greedy(self, inputs: dict[str, Tensor]) -> list[int]:
+        """What the decoder has read once it has written its likeliest answer."""
+        if not self.has_head:
+            raise MissingHeadError(
+                f"{self.name} has no language-model head, so it cannot write a target by itself. "
+                "Give one: trace(source, target)."
+            )
+        network: Any = self.network
+        settings = copy.deepcopy(network.generation_config)
+        settings.update(do_sample=False, num_beams=1, num_return_sequences=1, max_length=None)
+        settings.update(temperature=None, top_p=None, top_k=None, early_stopping=None)
+        settings.max_new_tokens = min(MAX_TARGET_TOKENS, (self.max_tokens or 10**9) - 1)
+        with torch.inference_mode():
+            written = network.generate(**inputs, generation_config=settings)
+        ids: list[int] = written[0].tolist()
+        ends = settings.eos_token_id
+        ending = {ends} if isinstance(ends, int) else set(ends or ())
+        return ids[:-1] if len(ids) > 1 and ids[-1] in ending else ids
+
+
+def _configured(config: PreTrainedConfig, *names: str) -> int | None:
+    """The first of these settings that the text part of a configuration has."""
+    text_config = config.get_text_config()
+    for name in names:
+        value = getattr(text_config, name, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return None
+
+
+def _embeddings(network: PreTrainedModel) -> Any:
+    return getattr(network.base_model, "embeddings", None)
+
+
+def _check_text(text: str) -> None:
+    """Refuse, before anything runs, what no tokenizer can read."""
+    if not text:
+        raise EmptyTextError("The text is empty. Type a word or two.")
+    for position, character in enumerate(text):
+        if "\ud800" <= character <= "\udfff":
+            raise UnencodableTextError(
+                f"Character {position} is half of a surrogate pair (U+{ord(character):04X}), which "
+                "is no text. Remove it; it is often left over from cutting an emoji in two."
+            )
+        if character == "\x00":
+            raise UnencodableTextError(
+                f"Character {position} is NUL (U+0000). Remove it; texts that hold it are usually "
+                "binary files."
+            )
+
+
+def _checked_ids(token_ids: Sequence[int], vocab_size: int) -> list[int]:
+    ids = [int(token_id) for token_id in token_ids]
+    if not ids:
+        raise EmptyTextError("There are no token ids. Give at least one.")
+    for token_id in ids:
+        if not 0 <= token_id < vocab_size:
+            raise SelectionError(
+                f"Token id {token_id} is not in the vocabulary: ids go from 0 to {vocab_size - 1}."
+            )
+    return ids

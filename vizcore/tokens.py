@@ -1,0 +1,122 @@
+"""Token ids -> the words that people see on an axis.
+
+Every piece keeps its place: leading spaces become a quiet dot, line breaks and tabs a sign, and
+the byte pieces that make up one character together show that character with a fraction
+(`我¹⁄₃`), since a byte alone is nothing to look at. For labels only: to get the text back, decode
+the ids with the tokenizer.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+SPACE = "·"
+SIGNS = {" ": SPACE, "\n": "⏎", "\r": "␍", "\t": "⇥", "\u00a0": "⍽", "\u3000": "□"}
+"""What stands for characters that leave no trace on a screen."""
+_INVISIBLE = re.compile("[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def display_tokens(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int]) -> list[str]:
+    """One label for each token id, in order. Never empty, never a replacement character.
+
+    Word pieces keep their marks (`##ing`), special tokens their names (`[CLS]`, `<s>`).
+    """
+    pieces = [_piece(tokenizer, token_id) for token_id in token_ids]
+    labels: list[str] = []
+    start = 0
+    while start < len(pieces):
+        piece = pieces[start]
+        if isinstance(piece, str):
+            labels.append(_visible(piece))
+            start += 1
+            continue
+        group = _whole_characters(pieces[start:])
+        text = b"".join(group).decode(errors="replace")
+        if "\ufffd" in text:  # bytes that are no character at all
+            labels.append(" ".join(f"{byte:02X}" for byte in piece))
+            start += 1
+            continue
+        labels += [_visible(text) + _fraction(i + 1, len(group)) for i in range(len(group))]
+        start += len(group)
+    return labels
+
+
+def special_positions(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int]) -> list[int]:
+    """The positions at which a special token stands, one that is no part of the text."""
+    special = set(tokenizer.all_special_ids)
+    return [position for position, token_id in enumerate(token_ids) if token_id in special]
+
+
+def _piece(tokenizer: PreTrainedTokenizerBase, token_id: int) -> str | bytes:
+    """A token as text, or as bytes where the tokenizer works on bytes."""
+    name: Any = tokenizer.convert_ids_to_tokens(token_id)
+    if name is None:
+        return f"#{token_id}"
+    if isinstance(name, bytes):
+        return name
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    if token_id in added:
+        return str(added[token_id].content)
+    if matched := _BYTE_PIECE.fullmatch(name):
+        return bytes([int(matched[1], 16)])
+    if _is_byte_level(tokenizer) and all(character in _BYTES for character in name):
+        return bytes(_BYTES[character] for character in name)
+    return str(name).replace("\u2581", " ").removesuffix("</w>")
+
+
+def _whole_characters(pieces: Sequence[str | bytes]) -> list[bytes]:
+    """As many byte pieces from the start as it takes to end where a character ends."""
+    group: list[bytes] = []
+    for piece in pieces:
+        if not isinstance(piece, bytes):
+            break
+        group.append(piece)
+        try:
+            b"".join(group).decode()
+        except UnicodeDecodeError as error:
+            if error.reason != "unexpected end of data":
+                break
+        else:
+            break
+    return group
+
+
+def _fraction(part: int, of: int) -> str:
+    if of == 1:
+        return ""
+    return f"{str(part).translate(_SUPERSCRIPT)}\u2044{str(of).translate(_SUBSCRIPT)}"
+
+
+def _visible(text: str) -> str:
+    """The text with a sign for each character that would not be seen, or would reorder others."""
+    shown = "".join(SIGNS.get(character, character) for character in text)
+    shown = _INVISIBLE.sub(lambda found: f"⟨{ord(found[0]):X}⟩", shown)
+    return shown or "∅"
+
+
+@lru_cache(maxsize=64)
+def _is_byte_level(tokenizer: PreTrainedTokenizerBase) -> bool:
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return hasattr(tokenizer, "byte_decoder")
+    settings = json.loads(backend.to_str())
+    parts = (settings.get("decoder"), settings.get("pre_tokenizer"))
+    return any('"ByteLevel"' in json.dumps(part) for part in parts)
+
+
+def _byte_characters() -> dict[str, int]:
+    """The characters that byte-level BPE (Radford et al. 2019) writes for the 256 bytes."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    shifted = {chr(256 + i): byte for i, byte in enumerate(others)}
+    return {chr(byte): byte for byte in printable} | shifted
+
+
+_BYTES = _byte_characters()

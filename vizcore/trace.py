@@ -1,0 +1,248 @@
+"""`Trace`: everything that one forward pass left behind, computed when somebody looks.
+
+A trace holds queries and keys, not maps: `attention(layer, head)` applies the formula for that
+head alone. Logits likewise come from the last hidden states, for the positions asked for. To look
+at all heads of a long text use `maps`, which yields them one by one.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vizcore.capture import Kind, Run, logits_from
+from vizcore.errors import MissingHeadError, SelectionError
+from vizcore.maps import AttentionMap
+
+if TYPE_CHECKING:
+    from vizcore.model import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """One text (or a source and a target) in one model. Made by `Model.trace`.
+
+    Args:
+        model: the model that ran.
+        source_ids: what was run, or what the encoder of an encoder-decoder read.
+        source_tokens: the same to display.
+        target_ids: of an encoder-decoder, what the decoder read; else None.
+        target_tokens: the same to display.
+        run: what the forward pass left.
+        inputs: what the network was given.
+    """
+
+    model: "Model"
+    source_ids: list[int]
+    source_tokens: list[str]
+    target_ids: list[int] | None
+    target_tokens: list[str] | None
+    run: Run
+    inputs: dict[str, Tensor]
+
+    def __repr__(self) -> str:
+        target = "" if self.target_ids is None else f" -> {len(self.target_ids)} tokens"
+        return f"Trace({self.model.name}, {len(self.source_ids)} tokens{target})"
+
+    @property
+    def token_ids(self) -> list[int]:
+        """What was run, in a model of one stack."""
+        self._check_one_stack("token_ids")
+        return self.source_ids
+
+    @property
+    def tokens(self) -> list[str]:
+        """The tokens to display, in a model of one stack."""
+        self._check_one_stack("tokens")
+        return self.source_tokens
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of attention: of "encoder", "decoder", "cross"; one in a model of one stack."""
+        return self.model.kinds
+
+    def layers(self, kind: Kind | None = None) -> tuple[int, ...]:
+        """The layers that have attention of this kind."""
+        return self.model.layers(self._kind(kind))
+
+    def n_heads(self, kind: Kind | None = None) -> int:
+        """The number of heads that a layer has for this kind of attention."""
+        return self.model._capture.n_heads[self._kind(kind)]
+
+    def query_tokens(self, kind: Kind | None = None) -> list[str]:
+        """The tokens that look, the rows of a map."""
+        kind = self._kind(kind)
+        return self._target_tokens() if kind in ("decoder", "cross") else self.source_tokens
+
+    def key_tokens(self, kind: Kind | None = None) -> list[str]:
+        """The tokens that are looked at, the columns of a map."""
+        return self._target_tokens() if self._kind(kind) == "decoder" else self.source_tokens
+
+    def attention(
+        self, layer: int, head: int | None = None, kind: Kind | None = None
+    ) -> Float[Tensor, "..."]:
+        """Attention weights, computed now, in float32.
+
+        Args:
+            layer: counted from 0.
+            head: counted from 0; None for all heads of the layer.
+            kind: "encoder", "decoder" or "cross"; may be left out in a model of one stack, and
+                means the decoder otherwise.
+
+        Returns:
+            (query, key) for one head, (head, query, key) for all.
+
+        Raises:
+            SelectionError: if there is no such layer, head or kind.
+        """
+        kind = self._kind(kind)
+        place = self._place(layer, kind)
+        if head is not None:
+            self._check_head(head, kind)
+        if not self.run.calls:
+            weights = self.run.maps[kind][place].float()
+            return weights if head is None else weights[head]
+        call = self.run.calls[kind][place]
+        with torch.inference_mode():
+            return call.weights() if head is None else call.head_weights(head)
+
+    def map(self, layer: int, head: int, kind: Kind | None = None) -> AttentionMap:
+        """The attention of one head, with its labels. Arguments and errors as `attention`."""
+        kind = self._kind(kind)
+        return self._map(self.attention(layer, head, kind), layer, head, kind)
+
+    def maps(self, kind: Kind | None = None) -> Iterator[AttentionMap]:
+        """All heads, layer by layer; never more than one layer's maps in memory."""
+        kind = self._kind(kind)
+        for layer in self.layers(kind):
+            for head, weights in enumerate(self.attention(layer, None, kind)):
+                yield self._map(weights, layer, head, kind)
+
+    @cached_property
+    def logits(self) -> Float[Tensor, "token vocab"]:
+        """The model's own logits at every position (of an encoder-decoder: of its target).
+
+        Raises:
+            MissingHeadError: if the model has no language-model head.
+        """
+        return self.logits_at(slice(None))
+
+    def logits_at(self, positions: slice | Sequence[int]) -> Float[Tensor, "position vocab"]:
+        """The logits at some positions only: of a long text, all are too many to keep.
+
+        Raises:
+            MissingHeadError: if the model has no language-model head.
+        """
+        if not self.model.has_head:
+            raise MissingHeadError(
+                f"{self.model.name} has no language-model head, so it has no logits and predicts "
+                'no tokens. Load a model with one, such as "smollm2-135m".'
+            )
+        if self.run.logits is not None:
+            return self.run.logits[positions]
+        assert self.run.hidden is not None  # noqa: S101 - a run keeps one or the other
+        return logits_from(self.model.network, self.run.hidden, positions, self.inputs)
+
+    def next_tokens(self, position: int = -1, k: int = 10) -> pd.DataFrame:
+        """The k tokens that the model finds likeliest after a position.
+
+        In an encoder, which sees the whole text, it is what the model would put at the position.
+
+        Args:
+            position: counted from 0; negative from the end.
+            k: how many.
+
+        Returns:
+            rank (from 1), token, token_id, probability, log_probability (nats).
+
+        Raises:
+            MissingHeadError: if the model has no language-model head.
+            SelectionError: if there is no such position.
+        """
+        n_tokens = len(self.source_ids if self.target_ids is None else self.target_ids)
+        if not -n_tokens <= position < n_tokens:
+            raise SelectionError(
+                f"There is no position {position}: the text has {n_tokens} tokens, so positions go "
+                f"from 0 to {n_tokens - 1}, or from -1 backwards."
+            )
+        if k < 1:
+            raise SelectionError(f"k must be at least 1, not {k}.")
+        logits = self.logits_at([position % n_tokens])[0].float()
+        best = logits.log_softmax(dim=-1).topk(min(k, logits.shape[-1]))
+        log_probability = best.values.double().cpu().numpy()
+        ids = best.indices.tolist()
+        return pd.DataFrame(
+            {
+                "rank": np.arange(1, len(ids) + 1),
+                "token": [self.model.labels([token_id])[0] for token_id in ids],
+                "token_id": ids,
+                "probability": np.exp(log_probability),
+                "log_probability": log_probability,
+            }
+        )
+
+    def _map(
+        self, weights: Float[Tensor, "query key"], layer: int, head: int, kind: Kind
+    ) -> AttentionMap:
+        return AttentionMap(
+            values=weights.cpu().numpy(),
+            query_tokens=tuple(self.query_tokens(kind)),
+            key_tokens=tuple(self.key_tokens(kind)),
+            layer=layer,
+            head=head,
+            kind=kind,
+            masked=self._masked(layer, kind),
+        )
+
+    def _masked(self, layer: int, kind: Kind) -> Any:
+        if not self.run.calls:
+            return None
+        return self.run.calls[kind][self._place(layer, kind)].masked().cpu().numpy()
+
+    def _kind(self, kind: Kind | None) -> Kind:
+        if kind is None:
+            return self.model._main_kind
+        if kind not in self.kinds:
+            raise SelectionError(
+                f"{self.model.name} has no attention of kind {kind!r}: it has "
+                f"{', '.join(map(repr, self.kinds))}."
+            )
+        return kind
+
+    def _place(self, layer: int, kind: Kind) -> int:
+        layers = self.layers(kind)
+        if layer in layers:
+            return layers.index(layer)
+        if 0 <= layer < self.model.n_layers and len(layers) < self.model.n_layers:
+            raise SelectionError(
+                f"Layer {layer} of {self.model.name} has no softmax attention (it mixes tokens in "
+                f"another way). Layers that have: {', '.join(map(str, layers))}."
+            )
+        raise SelectionError(
+            f"There is no layer {layer}: {self.model.name} has {len(layers)} layers of {kind} "
+            f"attention, counted from 0 to {layers[-1]}."
+        )
+
+    def _check_head(self, head: int, kind: Kind) -> None:
+        n_heads = self.n_heads(kind)
+        if not 0 <= head < n_heads:
+            raise SelectionError(
+                f"There is no head {head}: {self.model.name} has {n_heads} heads a layer, counted "
+                f"from 0 to {n_heads - 1}."
+            )
+
+    def _check_one_stack(self, name: str) -> None:
+        if self.target_ids is not None:
+            raise SelectionError(
+                f"A trace of an encoder-decoder has no {name}: it has source_ids, source_tokens, "
+                "target_ids and target_tokens."
+            )
+
+    def _target_tokens(self) -> list[str]:
+        return self.source_tokens if self.target_tokens is None else self.target_tokens
