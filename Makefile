@@ -14,7 +14,7 @@ TEST_STAMP := $(VENV)/.installed-test
 RECIPE := pyproject.toml constraints.txt
 WORKERS ?= 2
 PIP := $(PYTHON) -m pip --disable-pip-version-check
-TYPESCRIPT := 6.0.3
+TYPESCRIPT := 7.0.2
 TSC := .cache/typescript-$(TYPESCRIPT)/node_modules/typescript/bin/tsc
 
 .PHONY: help run test models check check-types-js bench browser clean
