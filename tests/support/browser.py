@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 NAMES_ON_PATH = (
@@ -21,18 +22,37 @@ NAMES_ON_PATH = (
     "microsoft-edge",
 )
 INSTALL_SECONDS = 900
-# How each package manager is told to install a browser and a font with Chinese, Japanese and
-# Korean letters, without asking anything.
-PACKAGE_MANAGERS = {
-    "apt-get": (
-        ("apt-get", "update", "-qq"),
-        ("apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium", "fonts-noto-cjk"),
+
+
+@dataclass(frozen=True)
+class PackageManager:
+    """How a system's package manager installs something without asking anything.
+
+    Args:
+        install: the command, to which names of packages are added.
+        browser: its package with Chromium.
+        font: its package with a font that has Chinese, Japanese and Korean letters.
+        refresh: what brings its lists up to date before, if it does not do so itself.
+    """
+
+    install: tuple[str, ...]
+    browser: str
+    font: str
+    refresh: tuple[str, ...] = ()
+
+
+PACKAGE_MANAGERS = (
+    PackageManager(
+        ("apt-get", "install", "-y", "-q", "--no-install-recommends"),
+        "chromium",
+        "fonts-noto-cjk",
+        refresh=("apt-get", "update", "-q"),
     ),
-    "dnf": (("dnf", "install", "-y", "chromium", "google-noto-sans-cjk-fonts"),),
-    "pacman": (("pacman", "-Sy", "--noconfirm", "chromium", "noto-fonts-cjk"),),
-    "apk": (("apk", "add", "chromium", "font-noto-cjk"),),
-    "zypper": (("zypper", "--non-interactive", "install", "chromium"),),
-}
+    PackageManager(("dnf", "install", "-y"), "chromium", "google-noto-sans-cjk-fonts"),
+    PackageManager(("pacman", "-Sy", "--noconfirm"), "chromium", "noto-fonts-cjk"),
+    PackageManager(("apk", "add"), "chromium", "font-noto-cjk"),
+    PackageManager(("zypper", "--non-interactive", "install"), "chromium", "noto-sans-cjk-fonts"),
+)
 NOT_FOUND = (
     "No Chromium was found, and none could be installed: install Chromium or Chrome so that "
     "`chromium` is on PATH, or run `.venv/bin/python -m playwright install --with-deps chromium`, "
@@ -114,13 +134,32 @@ def get_browser() -> str | None:
     if found:
         return found
     before = privilege()
-    manager = next((name for name in PACKAGE_MANAGERS if shutil.which(name)), None)
-    if before is None or manager is None:
+    if before is None:
         return None
-    print(f"Asking {manager} for Chromium and a font for Chinese text …", flush=True)
-    for command in PACKAGE_MANAGERS[manager]:
-        _run([*before, *command])
-    return find_browser()
+    if _playwrights_own():
+        print("It lacks libraries of the system: asking Playwright for those …", flush=True)
+        _run([*before, sys.executable, "-m", "playwright", "install-deps", "chromium"])
+        found = find_browser()
+    return found or (find_browser() if _install("browser", "Chromium", before) else None)
+
+
+def has_chinese_font() -> bool:
+    """Whether Chinese text would be drawn as letters; True where it cannot be found out."""
+    if shutil.which("fc-list") is None:
+        return True
+    listed = subprocess.run(["fc-list", ":lang=zh"], capture_output=True, check=False)
+    return listed.returncode != 0 or bool(listed.stdout.strip())
+
+
+def _install(what: str, name: str, before: Sequence[str]) -> bool:
+    managers = (manager for manager in PACKAGE_MANAGERS if shutil.which(manager.install[0]))
+    manager = next(managers, None)
+    if manager is None:
+        return False
+    print(f"Asking {manager.install[0]} for {name} …", flush=True)
+    if manager.refresh:
+        _run([*before, *manager.refresh])
+    return _run([*before, *manager.install, getattr(manager, what)])
 
 
 def main() -> int:
@@ -129,6 +168,9 @@ def main() -> int:
     if path is None:
         print(NOT_FOUND, file=sys.stderr)
         return 1
+    before = privilege()
+    if not has_chinese_font() and not (before is not None and _install("font", "a font", before)):
+        print("There is no font with Chinese letters: pictures of such texts will show boxes.")
     print(f"Browser tests run in {path}", flush=True)
     return 0
 
