@@ -26,7 +26,7 @@ run: $(RUN_STAMP) ## Set everything up (first time: some minutes) and open the a
 	@echo "Starting the app; stop it with Ctrl-C."
 	@$(PYTHON) -m vizcore.cli app
 
-test: $(TEST_STAMP) browser models ## Get what the tests need, a browser and models included, and run every test.
+test: $(TEST_STAMP) $(TSC) browser models ## Get what the tests need, a browser and models included, and run every test.
 	@echo "Running every test on $(WORKERS) workers …"
 	@$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
 
