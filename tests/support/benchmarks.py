@@ -20,9 +20,7 @@ def main() -> int:
     failed = []
     for number, script in enumerate(scripts, start=1):
         print(f"\n[{number}/{len(scripts)}] {script.relative_to(ROOT)}", flush=True)
-        done = subprocess.run(
-            [sys.executable, str(script)], cwd=ROOT, env=environment, check=False
-        )
+        done = subprocess.run([sys.executable, str(script)], cwd=ROOT, env=environment, check=False)
         if done.returncode:
             failed.append(script.name)
     if failed:
