@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from vizcore.maps import AttentionMap
     from vizcore.model import Model
     from vizcore.patterns import Pattern, describe
+    from vizcore.resources import asset
     from vizcore.tap import AttentionCall, Recorder
     from vizcore.trace import Trace
     from vizcore.views.figures import heatmap
@@ -65,6 +66,7 @@ __all__ = [
     "VerificationError",
     "View",
     "VizcoreError",
+    "asset",
     "describe",
     "entries",
     "heatmap",
@@ -81,6 +83,7 @@ _HOME = {
     "vizcore.maps": ("AttentionMap",),
     "vizcore.model": ("Model",),
     "vizcore.patterns": ("Pattern", "describe"),
+    "vizcore.resources": ("asset",),
     "vizcore.tap": ("AttentionCall", "Recorder"),
     "vizcore.trace": ("Trace",),
     "vizcore.views.figures": ("heatmap",),

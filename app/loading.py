@@ -1,0 +1,140 @@
+"""Models and traces, made once for the whole server and shared by all of its sessions.
+
+Each is made in a thread of its own, so that a page is on the screen at once and can say how far
+the work is, whoever began it. A trace is never written to, so it can be shared like a model. When
+there are too many, those that were not looked at for longest are dropped.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+
+import vizcore
+from app.texts import _, literal
+
+MAX_MODELS = 3
+MAX_TRACES = 12
+PATIENCE = 0.25
+"""Seconds before progress is shown: what is done sooner should not flash."""
+TICK = 0.02
+
+Progress = Callable[[str, float | None], None]
+
+
+@dataclass(eq=False)
+class Job:
+    """Something that is being made, and how far it is."""
+
+    made: Future[Any] = field(default_factory=Future)
+    message: str = ""
+    fraction: float | None = None
+
+    def report(self, message: str, fraction: float | None) -> None:
+        """Called by the worker with what it is doing, and how far it is (0 to 1)."""
+        self.message, self.fraction = message, fraction
+
+
+@dataclass(eq=False)
+class Workshop:
+    """Makes each thing once, keeps the last few, and lets everybody watch."""
+
+    limit: int
+    _jobs: OrderedDict[Hashable, Job] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def order(self, key: Hashable, make: Callable[[Progress], Any]) -> Job:
+        """The job of that key; begun now if nobody has."""
+        with self._lock:
+            job = self._jobs.get(key)
+            if job is None or (job.made.done() and job.made.exception()):
+                job = self._jobs[key] = Job()
+                threading.Thread(target=self._work, args=(job, make), daemon=True).start()
+            self._jobs.move_to_end(key)
+            while len(self._jobs) > self.limit:
+                self._jobs.popitem(last=False)
+            return job
+
+    @staticmethod
+    def _work(job: Job, make: Callable[[Progress], Any]) -> None:
+        try:
+            job.made.set_result(make(job.report))
+        except BaseException as error:  # raised again in each session that waits for it
+            job.made.set_exception(error)
+
+
+@st.cache_resource(show_spinner=False)
+def _workshops() -> tuple[Workshop, Workshop]:
+    return Workshop(MAX_MODELS), Workshop(MAX_TRACES)
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """A text that was run: its trace, and the picture of all its heads."""
+
+    trace: vizcore.Trace
+    views: dict[str, vizcore.View]
+
+
+def load_model(name: str) -> vizcore.Model:
+    """The model of that name; the page shows progress, or the error, and stops, until it is there."""
+    models, _traces = _workshops()
+    job = models.order(name, lambda progress: vizcore.load(name, progress=progress))
+    model: vizcore.Model = _wait(job, _("Loading {name}").format(name=name))
+    return model
+
+
+def run_text(model: vizcore.Model, text: str, target: str) -> vizcore.Trace:
+    """The trace of a text; the page shows progress, or the error, and stops, until it is there."""
+    _models, traces = _workshops()
+    key = (id(model), text, target)
+    job = traces.order(key, lambda progress: (model, model.trace(text, *_targets(model, target))))
+    trace: vizcore.Trace = _wait(job, _("Running the text through the model"))[1]
+    return trace
+
+
+def draw_heads(trace: vizcore.Trace, kind: str) -> vizcore.View:
+    """The view of all heads of a trace; its maps are worked out only once."""
+    _models, traces = _workshops()
+    job = traces.order((id(trace), kind), lambda progress: (trace, _draw(trace, kind, progress)))
+    view: vizcore.View = _wait(job, _("Drawing every head"))[1]
+    return view
+
+
+def _draw(trace: vizcore.Trace, kind: str, progress: Progress) -> vizcore.View:
+    n_maps = len(trace.layers(kind)) * trace.n_heads(kind)
+
+    def counted() -> Iterator[vizcore.AttentionMap]:
+        for done, one in enumerate(trace.maps(kind)):
+            progress(_("Drawing every head"), done / n_maps)
+            yield one
+
+    return vizcore.model_view(counted(), kind=kind, detail=False)
+
+
+def _targets(model: vizcore.Model, target: str) -> tuple[str, ...]:
+    return (target,) if target and model.kind == "encoder-decoder" else ()
+
+
+def _wait(job: Job, title: str) -> Any:
+    """Wait for a job; show how far it is if it takes long, and say in words what went wrong."""
+    place = st.empty()
+    began = time.monotonic()
+    while not job.made.done():
+        if time.monotonic() - began > PATIENCE:
+            message = job.message or title
+            place.progress(job.fraction or 0.0, text=literal(message) + " …")
+        time.sleep(TICK)
+    place.empty()
+    error = job.made.exception()
+    if error is None:
+        return job.made.result()
+    if isinstance(error, vizcore.VizcoreError):
+        st.error(literal(str(error)), icon=":material/error:")
+        st.stop()
+    raise error

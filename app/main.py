@@ -1,0 +1,35 @@
+"""Headlight's app: page set-up and navigation, nothing else. Start it with `vizcore app`."""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+# Streamlit puts this folder on the path, not the one above it.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from app import sidebar  # noqa: E402
+from app.app_pages import attention, next_token  # noqa: E402
+from app.texts import _  # noqa: E402
+
+st.set_page_config(page_title="Headlight", page_icon=":material/flare:", layout="wide")
+page = st.navigation(
+    [
+        st.Page(
+            attention.show,
+            title=_("Attention"),
+            icon=":material/grid_view:",
+            url_path="attention",
+            default=True,
+        ),
+        st.Page(
+            next_token.show,
+            title=_("Next token"),
+            icon=":material/bar_chart:",
+            url_path="next-token",
+        ),
+    ],
+    position="top",
+)
+sidebar.choose()
+page.run()
