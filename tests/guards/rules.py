@@ -130,13 +130,17 @@ def normal_name(distribution: str) -> str:
 
 
 def broad_excepts(where: str, source: str) -> list[str]:
-    """Handlers that catch everything and hide it; one that only cleans up and re-raises is fine."""
+    """Handlers that catch everything and hide it.
+
+    One that cleans up and raises again is fine, and so is one that hands the error to a Future,
+    which raises it in whoever waits.
+    """
     complaints = []
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.ExceptHandler):
             continue
-        last = node.body[-1]
-        if isinstance(last, ast.Raise) and last.exc is None:
+        last = ast.unparse(node.body[-1])
+        if last == "raise" or (node.name and last.endswith(f".set_exception({node.name})")):
             continue
         caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
         for one in caught:

@@ -77,8 +77,15 @@ def test_a_handler_that_catches_everything_is_found(caught: str) -> None:
     assert rules.broad_excepts("a.py", source) == ["a.py:3 catches everything"]
 
 
-@pytest.mark.parametrize("handler", ["except OSError:\n    pass", "except:\n    g()\n    raise"])
-def test_a_narrow_handler_and_one_that_raises_again_are_fine(handler: str) -> None:
+@pytest.mark.parametrize(
+    "handler",
+    [
+        "except OSError:\n    pass",
+        "except BaseException:\n    g()\n    raise",
+        "except BaseException as error:\n    job.made.set_exception(error)",
+    ],
+)
+def test_a_narrow_handler_and_one_that_hands_the_error_on_are_fine(handler: str) -> None:
     assert rules.broad_excepts("a.py", f"try:\n    f()\n{handler}") == []
 
 
