@@ -24,13 +24,53 @@ class Colours:
 
 
 LIGHT = Colours(
-    sequential=tuple("#e5eff3 #95e0e8 #54cad0 #0cadc9 #098cbc #1c6cac #254e91 #243372 #1b1a53".split()),
-    diverging=tuple("#7a3704 #9f603b #bb8e75 #d4bdb0 #ededed #b3c4d7 #7b9dc0 #4275a9 #004f8a".split()),
+    sequential=(
+        "#e5eff3",
+        "#95e0e8",
+        "#54cad0",
+        "#0cadc9",
+        "#098cbc",
+        "#1c6cac",
+        "#254e91",
+        "#243372",
+        "#1b1a53",
+    ),
+    diverging=(
+        "#7a3704",
+        "#9f603b",
+        "#bb8e75",
+        "#d4bdb0",
+        "#ededed",
+        "#b3c4d7",
+        "#7b9dc0",
+        "#4275a9",
+        "#004f8a",
+    ),
     undefined="#d6006c",
 )
 DARK = Colours(
-    sequential=tuple("#1f233b #22386c #0f548e #0a7594 #0f9696 #3ab592 #80ce83 #c8e177 #fff39b".split()),
-    diverging=tuple("#ffa571 #c6835d #8e644c #59453b #292929 #3d4c5c #517293 #659acf #8bc3fd".split()),
+    sequential=(
+        "#1f233b",
+        "#22386c",
+        "#0f548e",
+        "#0a7594",
+        "#0f9696",
+        "#3ab592",
+        "#80ce83",
+        "#c8e177",
+        "#fff39b",
+    ),
+    diverging=(
+        "#ffa571",
+        "#c6835d",
+        "#8e644c",
+        "#59453b",
+        "#292929",
+        "#3d4c5c",
+        "#517293",
+        "#659acf",
+        "#8bc3fd",
+    ),
     undefined="#ff5cab",
 )
 

@@ -35,10 +35,10 @@ HEIGHT = 560
 """Of the view, in CSS pixels, where the host does not say otherwise."""
 
 BATCH_CELLS = 4_000_000
-"""Maps are described in batches of this many numbers: fast for short texts, frugal for long ones."""
+"""Maps are described in batches of so many numbers: fast for short texts, frugal for long."""
 
 TEXTS = {
-    "quantity": "attention weight",
+    "quantity": "weight",
     "masked": "masked",
     "undefined": "not a number",
     "reduced": "",
@@ -152,9 +152,7 @@ class _Thumbnails:
                 heads.append(_Head(map.layer, map.head, map.kind, pattern.text))
                 n_rows, n_columns = (min(n, MAX_CELLS_A_SIDE) for n in map.values.shape)
                 reduced.append(
-                    area_average(
-                        map.values, n_rows=n_rows, n_columns=n_columns, masked=map.masked
-                    )
+                    area_average(map.values, n_rows=n_rows, n_columns=n_columns, masked=map.masked)
                 )
                 is_attention &= _is_attention(map.values)
                 last = map

@@ -115,7 +115,9 @@ def _visit(name: str, done: dict[str, str], above: list[str]) -> None:
     text = _DEFAULT.sub(lambda found: found[0].removeprefix("export default "), text)
     left = _ANY.search(text)
     if left or "</script" in text or "<!--" in text:
-        raise ValueError(f"{name}.js has a line that cannot be joined: {left and left[0].strip()!r}")
+        raise ValueError(
+            f"{name}.js has a line that cannot be joined: {left and left[0].strip()!r}"
+        )
     done[name] = f"(() => {{\n{text.strip()}\nreturn {{ {', '.join(exports)} }};\n}})()"
 
 

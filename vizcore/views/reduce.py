@@ -85,10 +85,12 @@ def _shares(n_tokens: int, n_cells: int) -> Float[np.ndarray, "cell token"]:
     # Rounding leaves slivers of 1e-14 where an edge is a whole number; they would mark a
     # neighbour's NaN or mask as this cell's own.
     overlap = np.where(overlap > 1e-9 * n_tokens, overlap, 0)
-    return (overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32)
+    shares: Float[np.ndarray, "cell token"] = overlap / overlap.sum(axis=1, keepdims=True)
+    return shares.astype(np.float32)
 
 
 def _blocks(n_tokens: int, size: int) -> Float[np.ndarray, "cell token"]:
     cell = np.arange(-(-n_tokens // size))[:, None]
     inside = np.arange(n_tokens) // size == cell
-    return (inside / inside.sum(axis=1, keepdims=True)).astype(np.float32)
+    shares: Float[np.ndarray, "cell token"] = inside / inside.sum(axis=1, keepdims=True)
+    return shares.astype(np.float32)

@@ -40,10 +40,24 @@ export type ModelViewData = {
   texts: Record<string, string>;
 };
 
-export type Mount<Data> = (arguments_: {
+export type TokensViewData = {
+  tokens: string[];
+  /** From 0 to 1 on the colour scale; null where there is no value. */
+  places: (number | null)[];
+  details: string[] | null;
+  /** Positions of tokens that are no part of the text. */
+  special: number[];
+  selected: number | null;
+  lowLabel: string;
+  highLabel: string;
+  colours: { light: Colours; dark: Colours };
+  texts: Record<string, string>;
+};
+
+export type Mount<Data, Picked = Selection> = (arguments_: {
   el: HTMLElement;
   data: Data;
-  select: (selection: Selection) => void;
+  select: (selection: Picked) => void;
 }) => () => void;
 
 export type Theme = {
