@@ -8,6 +8,10 @@ const FONT_SIZE = 13;
 const LINE = 15;
 const LABEL_SHARE = 0.3;
 
+/** Room for the names of the axes, between the labels of both. */
+const CORNER_WIDTH = 52;
+const CORNER_HEIGHT = 32;
+
 /**
  * @typedef {{ left: number, top: number, width: number, height: number }} Plot in CSS pixels
  */
@@ -32,8 +36,8 @@ export function drawDetail(canvas, maps, index, { width, height, ratio, theme, o
   context.fillStyle = theme.text;
   const { queryTokens, keyTokens } = maps.data;
   const most = LABEL_SHARE * Math.min(width, height);
-  const left = queryTokens ? widest(context, queryTokens, most) + 8 : 0;
-  const top = keyTokens ? widest(context, keyTokens, most) + 8 : 0;
+  const left = Math.ceil(Math.max(widest(context, queryTokens, most), CORNER_WIDTH)) + 8;
+  const top = Math.ceil(Math.max(widest(context, keyTokens, most), CORNER_HEIGHT)) + 8;
   const side = Math.min(width - left, height - top);
   const plot = {
     left,
@@ -44,10 +48,14 @@ export function drawDetail(canvas, maps, index, { width, height, ratio, theme, o
   const paint = painter(maps, Math.round(plot.width * ratio), Math.round(plot.height * ratio), theme);
   context.putImageData(paint(index, ownScale), Math.round(left * ratio), Math.round(top * ratio));
   context.textBaseline = "middle";
+  context.textAlign = "right";
+  context.fillStyle = theme.quiet;
+  context.fillText(maps.data.texts.keyAxis, left - 6, top - 10 - LINE);
+  context.fillText(maps.data.texts.queryAxis, left - 6, top - 10);
+  context.fillStyle = theme.text;
   const rowHeight = plot.height / maps.nRows;
   each(queryTokens, rowHeight, (token, place) => {
     const text = shorten(context, token, most);
-    context.textAlign = "right";
     context.fillText(text, left - 6, top + place);
   });
   each(keyTokens, plot.width / maps.nColumns, (token, place) => {
@@ -76,11 +84,12 @@ function each(tokens, step, draw) {
 
 /**
  * @param {CanvasRenderingContext2D} context
- * @param {string[]} tokens
+ * @param {string[] | null} tokens
  * @param {number} most
  */
 function widest(context, tokens, most) {
-  return Math.min(most, Math.max(...tokens.map((token) => context.measureText(token).width)));
+  const widths = (tokens ?? []).map((token) => context.measureText(token).width);
+  return Math.min(most, Math.max(0, ...widths));
 }
 
 /**

@@ -5,23 +5,18 @@ text, whatever Plotly would read into it. The query tokens are points, because p
 host can let its reader select. For all heads at once take `model_view`.
 """
 
-import base64
-import json
 import unicodedata
-import uuid
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Bool, Float
-from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from vizcore.errors import SelectionError
 from vizcore.maps import AttentionMap
 from vizcore.views import colours
+from vizcore.views.figure_page import FigureView
 from vizcore.views.reduce import block_average
 
 MAX_TOKENS = 200
@@ -46,57 +41,6 @@ LABEL_SHARE = 0.2
 
 POINTS_A_LABEL = 4
 """So many points make a label selectable: pointing finds what is within `hoverdistance` of it."""
-
-
-@dataclass(frozen=True, eq=False)
-class FigureView:
-    """A Plotly figure that a notebook shows without the internet. `figure` is Plotly's own."""
-
-    figure: go.Figure
-    title: str
-
-    def __repr__(self) -> str:
-        return f"<figure: {self.title}>"
-
-    def _repr_html_(self) -> str:
-        """Plain HTML with Plotly's own JavaScript in it, deflated: 1.9 MB instead of 4.9 MB.
-
-        A page that has that Plotly already (from the figure before) does not run it again.
-        """
-        identifier = f"headlight-{uuid.uuid4().hex}"
-        figure = self.figure.to_json().replace("<", "\\u003c")
-        return (
-            f'<div id="{identifier}" style="height:{self.figure.layout.height}px"></div>\n'
-            f'<script type="module">\n{_LOAD}'
-            f"const Plotly = await load({json.dumps(get_plotlyjs_version())}, "
-            f'"{_packed_plotly()}");\n'
-            f"const {{ data, layout }} = {figure};\n"
-            f'Plotly.newPlot("{identifier}", data, layout, '
-            "{ responsive: true, displaylogo: false });\n</script>\n"
-        )
-
-
-# The text runs as a function's body with `define` and `module` shadowed, or a page with a module
-# loader of its own (classic Jupyter) would hand Plotly to that loader instead of to us.
-_LOAD = """const load = async (version, packed) => {
-  if (globalThis.Plotly?.version === version) return globalThis.Plotly;
-  const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-  const text = await new Response(stream).text();
-  if (globalThis.Plotly?.version === version) return globalThis.Plotly;
-  const module = { exports: {} };
-  new Function("module", "exports", "define", text)(module, module.exports, undefined);
-  globalThis.Plotly ??= module.exports;
-  return module.exports;
-};
-"""
-
-
-@cache
-def _packed_plotly() -> str:
-    compressor = zlib.compressobj(level=9, wbits=-15)
-    text = get_plotlyjs().encode("utf-8")
-    return base64.b64encode(compressor.compress(text) + compressor.flush()).decode("ascii")
 
 
 def heatmap(
@@ -144,7 +88,7 @@ def heatmap(
             go.Scatter(x=[None], y=[None], xaxis="x3", showlegend=False, hoverinfo="skip"),
         ],
     )
-    return FigureView(figure, title=map.name)
+    return FigureView(figure, title=map.name, background="#0e1117" if dark else "#ffffff")
 
 
 @dataclass(frozen=True)
@@ -195,7 +139,7 @@ class _Axis:
 
 
 def _literal(token: str) -> str:
-    """The token so that Plotly shows it as it is: no tags, entities, formulas, nor turned around."""
+    """The token so that Plotly shows it as it is: no tags, entities or formulas, nor reordered."""
     visible = token.replace("\n", "⏎").replace("\r", "⏎").replace("\t", "⇥")
     for mark, entity in (("&", "&#38;"), ("<", "&#60;"), (">", "&#62;"), ("$", "&#36;")):
         visible = visible.replace(mark, entity)

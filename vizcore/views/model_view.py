@@ -54,6 +54,8 @@ TEXTS = {
     "named": "Layer {layer} · Head {head}: {text}",
     "layerOnly": "Layer {layer}: {text}",
     "map": "Map {map}: {text}",
+    "queryAxis": "query ↓",
+    "keyAxis": "key →",
     "cell": "“{query}” looks at “{key}”: {value}",
     "reducedCell": "Mean of this cell: {value}",
     "error": "This picture cannot be drawn: {reason}",
@@ -88,7 +90,8 @@ def model_view(
 
     Args:
         source: a trace, or any maps of one shape over the same tokens, each of another head.
-        selected: (layer, head) of the map that is outlined, and large if `detail`.
+        selected: (layer, head) of the map that is outlined, and large if `detail`; None: none,
+            or with `detail` the first.
         kind: of the maps: "decoder", "encoder" or "cross". None: the source's default; of plain
             maps, all.
         detail: whether a large picture of the head that is pointed at stands beside the grid.
@@ -111,6 +114,8 @@ def model_view(
             f"There is no map of layer {selected[0]}, head {selected[1]} to select: there are "
             f"{_count(places)}."
         )
+    if selected is None and detail:
+        selected = next(iter(places))
     return page.View(
         name="model_view",
         title=title or f"Attention, {_count(places)}",

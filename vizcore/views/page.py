@@ -58,14 +58,18 @@ class View:
 
     def to_html(self) -> str:
         """A complete HTML page."""
-        title = html.escape(self.title)
-        return (
-            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{title}</title>\n<style>\n{(FOLDER / 'page.css').read_text('utf-8')}</style>\n"
-            f'</head>\n<body>\n<main>\n<h1>{title}</h1>\n<div id="view"></div>\n</main>\n'
-            f'<script type="module">\n{_host("view", self)}</script>\n</body>\n</html>\n'
-        )
+        return document(self.title, self._repr_html_())
+
+
+def document(title: str, body: str) -> str:
+    """A complete HTML page, for a file, with that title above that body."""
+    title = html.escape(title)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>\n{(FOLDER / 'page.css').read_text('utf-8')}</style>\n"
+        f"</head>\n<body>\n<main>\n<h1>{title}</h1>\n{body}</main>\n</body>\n</html>\n"
+    )
 
 
 def script(name: str) -> str:
