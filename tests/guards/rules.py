@@ -60,8 +60,8 @@ def against_the_order(module: str, source: str, order: Sequence[str]) -> list[st
         parts = name.split(".")
         if name.startswith("."):
             complaints.append(f"{module}:{line} imports relatively; write vizcore.… in full")
-        elif parts[0] != "vizcore":
-            continue
+        elif parts[0] != "vizcore" or name == "vizcore.__version__" or own == order[-1]:
+            continue  # All else stands above the last one, the package itself included.
         elif len(parts) == 1:
             complaints.append(f"{module}:{line} imports all of vizcore")
         elif parts[1] not in order:
