@@ -122,6 +122,20 @@ def test_switching_foreign_code_off_and_the_eval_mode_are_fine() -> None:
     assert rules.runs_foreign_code("a.py", source) == []
 
 
+def test_no_view_leaves_its_element() -> None:
+    for suffix in (".js", ".css"):
+        for path, text in project.files("vizcore", "app", suffix=suffix):
+            assert rules.matching(path, text, rules.LEAVES_ITS_ELEMENT, "leaves its element") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["await fetch(url)", "el.innerHTML = token", "localStorage.x = 1", "src: url(//x.org/font)"],
+)
+def test_a_view_that_leaves_its_element_is_found(text: str) -> None:
+    assert len(rules.matching("a.js", text, rules.LEAVES_ITS_ELEMENT, "leaves its element")) == 1
+
+
 def test_no_test_skips_itself() -> None:
     for path, source in project.files("tests", suffix=".py"):
         if path != "tests/conftest.py":
