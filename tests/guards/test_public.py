@@ -73,7 +73,7 @@ def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
         for name, error in vars(vizcore.errors).items()
         if inspect.isclass(error) and issubclass(error, vizcore.errors.VizcoreError)
     }
-    drawn = rules.error_tree(inspect.getdoc(vizcore.errors) and vizcore.errors.__doc__ or "")
+    drawn = rules.error_tree(vizcore.errors.__doc__ or "")
     assert set(drawn) == set(classes) - {"VizcoreError"}
     for name, (parent, builtin) in drawn.items():
         assert classes[name].__bases__[0] is classes[parent], name
