@@ -181,7 +181,8 @@ REGISTRY_HOSTS = re.compile(
 )
 # A view asks no network, keeps nothing in the browser, and puts no text into the page as markup.
 LEAVES_ITS_ELEMENT = re.compile(
-    r"\bfetch\(|XMLHttpRequest|WebSocket|EventSource|sendBeacon|\bimport\((?!"\./types)|\beval\(|new Function\b"
+    r"\bfetch\(|XMLHttpRequest|WebSocket|EventSource|sendBeacon|\beval\(|new Function\b"
+    r"|\bimport\((?!['\"]\./types)"
     r"|innerHTML|outerHTML|insertAdjacentHTML|document\.(?:write|cookie)"
     r"|(?:local|session)Storage|indexedDB|url\(\s*['\"]?(?:https?:)?//"
 )
