@@ -179,11 +179,12 @@ REGISTRY_HOSTS = re.compile(
     r"|deb\.debian\.org|download\.pytorch\.org"
     r"|(?!127\.0\.0\.1|0\.0\.0\.0|255\.)\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?!\.?\d))\b"
 )
-# A view asks no network, keeps nothing in the browser, and puts no text into the page as markup.
+# A view asks no network, keeps nothing in the browser, and puts no text into the page as markup
+# (a constant may be).
 LEAVES_ITS_ELEMENT = re.compile(
     r"\bfetch\(|XMLHttpRequest|WebSocket|EventSource|sendBeacon|\beval\(|new Function\b"
     r"|\bimport\((?!['\"]\./types)"
-    r"|innerHTML|outerHTML|insertAdjacentHTML|document\.(?:write|cookie)"
+    r"|innerHTML(?! = [A-Z_]+;)|outerHTML|insertAdjacentHTML|document\.(?:write|cookie)"
     r"|(?:local|session)Storage|indexedDB|url\(\s*['\"]?(?:https?:)?//"
 )
 FUTURE_ANNOTATIONS = re.compile(r"^from __future__ import .*\bannotations\b", re.MULTILINE)

@@ -136,6 +136,11 @@ def test_a_view_that_leaves_its_element_is_found(text: str) -> None:
     assert len(rules.matching("a.js", text, rules.LEAVES_ITS_ELEMENT, "leaves its element")) == 1
 
 
+@pytest.mark.parametrize("text", ["el.innerHTML = MARKUP;", '{import("./types.d.ts").Maps}'])
+def test_constant_markup_and_a_type_in_a_comment_are_fine(text: str) -> None:
+    assert rules.matching("a.js", text, rules.LEAVES_ITS_ELEMENT, "leaves its element") == []
+
+
 def test_no_test_skips_itself() -> None:
     for path, source in project.files("tests", suffix=".py"):
         if path != "tests/conftest.py":
