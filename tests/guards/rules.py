@@ -169,7 +169,7 @@ def error_tree(docstring: str) -> dict[str, tuple[str, str | None]]:
 
 # --- Texts --------------------------------------------------------------------------------------
 
-UNFINISHED = re.compile(r"\b(?:TO[D]O|FIX[M]E|XX[X]|NotImplemented[E]rror)\b")
+UNFINISHED = re.compile(r"\b(?:TO[D]O|FIX[M]E|XX[X]|raise NotImplemented[E]rror)\b")
 ONE_MACHINE = re.compile(
     r"(?<![\w.:~<}])/(?:home|root|Users|work|workspace|opt|srv|mnt|media|tmp)/[\w.-]"
     r"|\b[A-Za-z]:\\\\?Users\b"
@@ -183,7 +183,7 @@ REGISTRY_HOSTS = re.compile(
 # (a constant may be).
 LEAVES_ITS_ELEMENT = re.compile(
     r"\bfetch\(|XMLHttpRequest|WebSocket|EventSource|sendBeacon|\beval\(|new Function\b"
-    r"|\bimport\((?!['\"]\./types)"
+    r"|(?<!\{)\bimport\("
     r"|innerHTML(?! = [A-Z_]+;)|outerHTML|insertAdjacentHTML|document\.(?:write|cookie)"
     r"|(?:local|session)Storage|indexedDB|url\(\s*['\"]?(?:https?:)?//"
 )

@@ -130,7 +130,13 @@ def test_no_view_leaves_its_element() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["await fetch(url)", "el.innerHTML = token", "localStorage.x = 1", "src: url(//x.org/font)"],
+    [
+        "await fetch(url)",
+        "import(url)",
+        "el.innerHTML = token",
+        "localStorage.x = 1",
+        "src: url(//x.org/font)",
+    ],
 )
 def test_a_view_that_leaves_its_element_is_found(text: str) -> None:
     assert len(rules.matching("a.js", text, rules.LEAVES_ITS_ELEMENT, "leaves its element")) == 1
