@@ -1,0 +1,323 @@
+"""`vizcore …` for the terminal: list and fetch models, look at attention, at the next token.
+
+Each command loads, calls the library, and prints; what it prints is laid out in
+`vizcore.terminal`. Anything heavy is imported in the command that needs it, so that `--help` and
+`models` answer at once. For more than a look, the same calls are three lines of Python.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from vizcore import __version__, terminal
+from vizcore.errors import ModelNotFoundError, VizcoreError
+
+if TYPE_CHECKING:
+    from vizcore.trace import Trace
+
+HEADS_SHOWN = 3
+"""How many heads of each pattern `vizcore attend` lists, unless --rows says otherwise."""
+
+
+class _Group(TyperGroup):
+    """Turns the library's errors into a sentence on standard error and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VizcoreError as error:
+            terminal.print_error(str(error))
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=_Group,
+    name="vizcore",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _examples(*commands: str) -> str:
+    """The end of a help page. Blank lines keep every command on a line of its own."""
+    return "\n\n".join(["Examples:", *(f"  {command}" for command in commands)])
+
+
+ModelName = Annotated[
+    str,
+    typer.Argument(
+        help="A name that `vizcore models` lists, a Hub id, a folder, or a .gguf file.",
+    ),
+]
+TextArgument = Annotated[
+    str,
+    typer.Argument(help="The text, in quotes; - reads it from standard input.", allow_dash=True),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="For encoder-decoders, what the decoder reads; else the model writes it by itself.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"headlight-viz {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog=_examples(
+        'vizcore attend smollm2-135m "The cat sat on the mat"',
+        'vizcore next smollm2-135m "The cat sat on the"',
+        "vizcore app",
+    )
+)
+def _vizcore(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """See where every attention head of a Transformer looks, and what it expects next."""
+
+
+@app.command(epilog=_examples("vizcore models", "vizcore models --json"))
+def models(as_json: AsJson = False) -> None:
+    """List the models that are known by name."""
+    from vizcore.catalog import entries
+    from vizcore.fetch import is_fetched, model_folder
+
+    rows = [(entry, is_fetched(entry)) for entry in entries()]
+    if as_json:
+        terminal.print_json(
+            [
+                {
+                    "name": entry.name,
+                    "description": entry.description,
+                    "kind": entry.kind,
+                    "n_layers": entry.n_layers,
+                    "n_heads": entry.n_heads,
+                    "language_model": entry.language_model,
+                    "licence": entry.licence,
+                    "origin": entry.origin,
+                    "requirement": entry.wheel.requirement,
+                    "download_size": entry.download_size,
+                    "sha256": entry.wheel.sha256,
+                    "folder": str(model_folder(entry)) if fetched else None,
+                }
+                for entry, fetched in rows
+            ]
+        )
+        return
+    for table in terminal.models_table(rows):
+        terminal.console().print(table)
+        print()
+    print(
+        "Any model on the Hub works too (by its id, such as openai-community/gpt2), and any local"
+    )
+    print("folder with safetensors, or .gguf file.")
+
+
+@app.command(epilog=_examples("vizcore fetch smollm2-135m", "vizcore fetch --all"))
+def fetch(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME...", help="Names from `vizcore models`.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+) -> None:
+    """Fetch models now, so that later they load without a network."""
+    from vizcore.catalog import close_matches, entries, find
+    from vizcore.fetch import fetch as fetch_entry
+
+    if bool(names) == everything:
+        raise typer.BadParameter("Give one or more names, or --all.", param_hint="NAME")
+    wanted = list(entries()) if everything else []
+    for name in names or ():
+        entry = find(name)
+        if entry is None:
+            raise ModelNotFoundError(_not_known(name, close_matches(name)))
+        wanted.append(entry)
+    for entry in wanted:
+        with terminal.progress() as report:
+            folder = fetch_entry(entry, progress=report)
+        print(f"{entry.name}: {folder}")
+
+
+@app.command(
+    epilog=_examples(
+        'vizcore attend smollm2-135m "The cat sat on the mat"',
+        'vizcore attend smollm2-135m "The cat sat" --layer 3 --head 2',
+        'vizcore attend minilm-l6 "The cat sat" --html heads.html',
+        'vizcore attend smollm2-135m "The cat sat" --layer 3 --head 2 --csv - | head',
+    )
+)
+def attend(
+    model: ModelName,
+    text: TextArgument,
+    layer: Annotated[
+        int | None, typer.Option(min=0, help="Only this layer, counted from 0.")
+    ] = None,
+    head: Annotated[
+        int | None, typer.Option(min=0, help="Show this head's weights; needs --layer.")
+    ] = None,
+    kind: Annotated[
+        Literal["encoder", "decoder", "cross"] | None,
+        typer.Option(help="For encoder-decoders: which attention.", show_default=False),
+    ] = None,
+    target: Target = None,
+    sort: Annotated[
+        Literal["pattern", "layer"],
+        typer.Option(help="By what heads do, the clearest first; or all, layer by layer."),
+    ] = "pattern",
+    rows: Annotated[
+        int, typer.Option(min=0, help="How many heads to list of each pattern; 0 for all.")
+    ] = HEADS_SHOWN,
+    top: Annotated[
+        int, typer.Option(min=1, help="Of a long text: how many tokens to name in each row.")
+    ] = 5,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page with all heads, which works offline."),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the weights, one row a cell; - prints them."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show where heads look in a text: what each mostly does, or the weights of one."""
+    if head is not None and layer is None:
+        raise typer.BadParameter("--head needs --layer: heads are counted in each layer.")
+    if sum((html is not None, csv is not None, as_json)) > 1:
+        raise typer.BadParameter("--html, --csv and --json exclude each other.")
+    from vizcore import terminal_heads
+
+    trace = _trace(model, text, target)
+    if html is not None:
+        terminal_heads.write_html(trace, layer, head, kind, html)
+    elif csv is not None:
+        terminal_heads.write_csv(trace, layer, head, kind, csv)
+    elif layer is not None and head is not None:
+        terminal_heads.show_map(trace, trace.map(layer, head, kind), top=top, as_json=as_json)
+    else:
+        terminal_heads.show_heads(trace, layer, kind, sort=sort, rows=rows, as_json=as_json)
+
+
+@app.command(
+    "next",
+    epilog=_examples(
+        'vizcore next smollm2-135m "The cat sat on the"',
+        'vizcore next smollm2-135m "The cat sat on the mat" --position 1 -k 3',
+    ),
+)
+def next_(
+    model: ModelName,
+    text: TextArgument,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many tokens to list.")] = 10,
+    position: Annotated[
+        int, typer.Option(help="After which token, counted from 0, or from -1 backwards.")
+    ] = -1,
+    target: Target = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which token the model expects next, and how likely it finds it."""
+    trace = _trace(model, text, target)
+    frame = trace.next_tokens(position, k)
+    tokens = trace.tokens if trace.target_tokens is None else trace.target_tokens
+    place = position % len(tokens)
+    if as_json:
+        terminal.print_json(
+            {
+                "model": model,
+                "position": place,
+                "token": tokens[place],
+                "next": frame.to_dict("records"),
+            }
+        )
+        return
+    where = "In place of" if trace.model.kind == "encoder" else "After"
+    token = terminal.plain(tokens[place])
+    print(f'{where} token {place} of {len(tokens)}, "{token}", {trace.model.name} expects:\n')
+    terminal.console().print(terminal.next_table(frame))
+    terminal.print_note(trace.model)
+
+
+@app.command("app", epilog=_examples("vizcore app", "vizcore app --port 8600 --no-browser"))
+def app_(
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="Else the first free one from 8501.", show_default=False
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="0.0.0.0 lets other machines on the network in.")
+    ] = "localhost",
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """Open the app: type a sentence, see every head."""
+    from vizcore.resources import app_folder
+
+    folder = app_folder()
+    command = [sys.executable, "-m", "streamlit", "run", str(folder / "main.py")]
+    command += ["--server.address", host, "--server.headless", "false" if browser else "true"]
+    command += ["--server.fileWatcherType", "none", "--browser.gatherUsageStats", "false"]
+    # Else its first run on a machine stops to ask for an e-mail address.
+    command += ["--server.showEmailPrompt", "false", "--client.toolbarMode", "minimal"]
+    if port is not None:
+        command += ["--server.port", str(port)]
+    sys.stdout.flush()
+    if os.name == "posix":
+        # Becomes the server, so that whoever stops this process stops the server.
+        os.execv(command[0], command)
+    raise typer.Exit(subprocess.call(command))
+
+
+def _trace(name: str, text: str, target: str | None) -> "Trace":
+    """Load and run, telling on standard error what takes its time."""
+    if text == "-":
+        text = sys.stdin.read().removesuffix("\n")
+    with terminal.progress() as report:
+        report("Starting PyTorch", None)
+        from transformers.utils import logging
+
+        import vizcore
+
+        # One progress bar is enough, and it is ours.
+        quieten: Any = logging
+        quieten.disable_progress_bar()
+        quieten.set_verbosity_error()
+        model = vizcore.load(name, progress=report)
+        report("Running the text", None)
+        return model.trace(text, target)
+
+
+def _not_known(name: str, close: tuple[str, ...]) -> str:
+    meant = f" Did you mean {' or '.join(close)}?" if close else ""
+    return (
+        f"There is no {name!r} in the catalogue.{meant} `vizcore models` lists it; a model from "
+        "the Hub is fetched when it is first used."
+    )
+
+
+def main() -> None:
+    """The console script `vizcore`."""
+    app(prog_name="vizcore")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""What `vizcore attend` shows and writes: all heads by what they do, or the weights of one.
+
+Heads of a kind are listed together, since in most models most heads do the same dull thing and a
+plain ranking would show nothing else. Maps are looked at one after the other, so that never more
+than one layer's are in memory. For the layout of tables see `vizcore.terminal`.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from vizcore import terminal
+from vizcore.maps import AttentionMap
+from vizcore.patterns import Pattern, describe
+from vizcore.terminal import HeadRow
+from vizcore.trace import Trace
+
+# These describe how weights are spread, not where they go, and their scores mean something else.
+_UNNAMED = ("focused", "spread", "alone", "undefined", "values")
+
+
+def show_heads(
+    trace: Trace, layer: int | None, kind: Any, *, sort: str, rows: int, as_json: bool
+) -> None:
+    found: list[HeadRow] = []
+    with terminal.progress() as report:
+        n_heads = trace.n_heads(kind) * (len(trace.layers(kind)) if layer is None else 1)
+        for shown in _maps(trace, layer, kind):
+            found.append((shown.layer or 0, shown.head or 0, describe(shown)))
+            report("Describing what each head does", len(found) / n_heads)
+    if sort == "pattern":
+        found = [row for group in _by_pattern(found) for row in group]
+    if as_json:
+        terminal.print_json(
+            {
+                "model": trace.model.name,
+                "kind": shown.kind,
+                "query_tokens": trace.query_tokens(kind),
+                "key_tokens": trace.key_tokens(kind),
+                "heads": [
+                    {"layer": at, "head": head} | _described(pattern) for at, head, pattern in found
+                ],
+            }
+        )
+        return
+    groups = [found] if sort == "layer" else _by_pattern(found)
+    limit = None if sort == "layer" or rows == 0 else rows
+    terminal.console().print(terminal.heads_table(groups, limit=limit))
+    terminal.print_note(trace.model)
+
+
+def _by_pattern(found: list[HeadRow]) -> list[list[HeadRow]]:
+    """Heads that do the same together, the clearest first; those that do nothing nameable last."""
+    groups: dict[str, list[HeadRow]] = {}
+    for row in sorted(found, key=lambda row: -row[2].score):
+        groups.setdefault(row[2].name, []).append(row)
+    return sorted(groups.values(), key=lambda group: group[0][2].name in _UNNAMED)
+
+
+def _described(pattern: Pattern) -> dict[str, object]:
+    return {"pattern": pattern.name, "score": pattern.score, "text": pattern.text}
+
+
+def show_map(trace: Trace, shown: AttentionMap, *, top: int, as_json: bool) -> None:
+    pattern = describe(shown)
+    if as_json:
+        terminal.print_json(
+            {
+                "model": trace.model.name,
+                "kind": shown.kind,
+                "layer": shown.layer,
+                "head": shown.head,
+                "query_tokens": list(shown.query_tokens),
+                "key_tokens": list(shown.key_tokens),
+                "values": shown.values.tolist(),
+            }
+            | _described(pattern)
+        )
+        return
+    output = terminal.console()
+    print(f"{trace.model.name}, {shown.name}: {terminal.plain(pattern.text)}\n")
+    output.print(terminal.map_table(shown, top=top, width=output.width))
+    terminal.print_note(trace.model)
+
+
+def _maps(trace: Trace, layer: int | None, kind: Any) -> Iterator[AttentionMap]:
+    if layer is None:
+        yield from trace.maps(kind)
+        return
+    for head in range(trace.n_heads(kind)):
+        yield trace.map(layer, head, kind)
+
+
+def write_html(trace: Trace, layer: int | None, head: int | None, kind: Any, path: Path) -> None:
+    from vizcore.views.model_view import model_view
+
+    selected = None if layer is None or head is None else (layer, head)
+    with terminal.progress() as report:
+        report("Drawing all heads", None)
+        page = model_view(trace.maps(kind), selected=selected).to_html()
+    _write(path, [page])
+
+
+def write_csv(trace: Trace, layer: int | None, head: int | None, kind: Any, path: Path) -> None:
+    """Head after head, so that never more than one layer's maps are in memory."""
+    if layer is not None and head is not None:
+        chosen = iter([trace.map(layer, head, kind)])
+    else:
+        chosen = _maps(trace, layer, kind)
+
+    def parts() -> Iterator[str]:
+        for number, shown in enumerate(chosen):
+            frame = shown.to_frame()
+            for place, name in enumerate(("kind", "layer", "head")):
+                frame.insert(place, name, getattr(shown, name))
+            yield frame.to_csv(index=False, header=number == 0)
+
+    _write(path, parts())
+
+
+def _write(path: Path, parts: Iterable[str]) -> None:
+    if str(path) == "-":
+        sys.stdout.writelines(parts)
+        return
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(parts)
+    except OSError as error:
+        terminal.print_error(f"{path} cannot be written: {error.strerror}.")
+        raise typer.Exit(1) from error
+    print(f"Wrote {path}")
