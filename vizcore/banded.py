@@ -13,26 +13,31 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 
 
-def full_maps(
-    returned: Sequence[Tensor | None] | None, config: PreTrainedConfig
+def plain_maps(
+    returned: Sequence[Tensor | None] | None,
 ) -> tuple[Float[Tensor, "head query key"], ...]:
     """The first text's weights, one (head, query, key) a layer; layers without any are left out.
 
     Args:
         returned: `attentions` of a network's output, or None if it has no such thing.
-        config: tells the width of the band, where there is one.
     """
     layers = [layer for layer in returned or () if layer is not None]
-    if any(layer.ndim != 4 for layer in layers):
-        return ()
-    windows = getattr(config, "attention_window", None)
-    if windows is None:
-        return tuple(layer[0] for layer in layers)
-    widths = [windows] * len(layers) if isinstance(windows, int) else list(windows)
-    return tuple(
-        full_from_band(layer[0]) if layer.shape[-1] == width + 1 else layer[0]
-        for layer, width in zip(layers, widths, strict=False)
-    )
+    return () if any(layer.ndim != 4 for layer in layers) else tuple(layer[0] for layer in layers)
+
+
+def full_maps(
+    returned: Sequence[Tensor | None] | None, config: PreTrainedConfig
+) -> tuple[Float[Tensor, "head query key"], ...]:
+    """The same, with bands laid back into full matrices where the network returns bands.
+
+    Args:
+        returned: `attentions`, or `encoder_attentions` of an encoder-decoder.
+        config: tells whether there are bands.
+    """
+    layers = plain_maps(returned)
+    if getattr(config, "attention_window", None) is None:
+        return layers
+    return tuple(full_from_band(layer) for layer in layers)
 
 
 def full_from_band(band: Float[Tensor, "head query width"]) -> Float[Tensor, "head query query"]:

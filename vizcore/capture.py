@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -19,7 +20,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils.generic import ModelOutput
 
-from vizcore.banded import full_maps
+from vizcore.banded import full_maps, plain_maps
 from vizcore.tap import AttentionCall, Recorder
 
 Kind = Literal["decoder", "encoder", "cross"]
@@ -73,6 +74,28 @@ class Relay:
     taken: ModelOutput | None = None
 
 
+class RelayedForward:
+    """A trunk's forward that hands its output to this thread's relay, or answers from it.
+
+    An object, not a closure, so that a deep copy of the network has one that runs the copy.
+    """
+
+    def __init__(self, trunk: nn.Module) -> None:
+        self.trunk = trunk
+        self.own = vars(trunk).get("forward")  # what others have put there, such as accelerate
+        self.__signature__ = inspect.signature(trunk.forward)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        relay = relay_of_thread.get()
+        if relay is not None and relay.given is not None:
+            return relay.given
+        forward = self.own or partial(type(self.trunk).forward, self.trunk)
+        output = forward(*args, **kwargs)
+        if relay is not None:
+            relay.taken = output
+        return output
+
+
 relay_of_thread: ContextVar[Relay | None] = ContextVar("headlight_relay", default=None)
 
 
@@ -108,7 +131,7 @@ def run(
             pairs = zip(recorder.calls, capture.calls, strict=True)
             calls[kind] = tuple(call for call, its_kind in pairs if its_kind == kind)
     else:
-        maps = eager_maps(output, network, bool(network.config.is_encoder_decoder))
+        maps = eager_maps(output, network)
     logits = output.logits[0] if capture.has_head and capture.trunk is None else None
     return Run(calls=calls, maps=maps, hidden=only_hidden(relay.taken), logits=logits)
 
@@ -134,7 +157,7 @@ def logits_from(
         given["encoder_outputs"] = BaseModelOutput(last_hidden_state=chosen.last_hidden_state)
     token = relay_of_thread.set(Relay(given=chosen))
     try:
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference_mode: what users get, they may compute with
             logits: Tensor = network(**inputs, **given, **without_cache(network)).logits[0]
             return logits
     finally:
@@ -144,24 +167,16 @@ def logits_from(
 def install_relay(trunk: nn.Module) -> None:
     """Let the trunk hand its output to this thread's relay, or answer with what is in there."""
     remove_relay(trunk)
-    forward = trunk.forward
-
-    def relaying_forward(*args: Any, **kwargs: Any) -> Any:
-        relay = relay_of_thread.get()
-        if relay is None:
-            return forward(*args, **kwargs)
-        if relay.given is not None:
-            return relay.given
-        output = forward(*args, **kwargs)
-        relay.taken = output
-        return output
-
-    relaying_forward.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
-    trunk.forward = relaying_forward
+    trunk.forward = RelayedForward(trunk)
 
 
 def remove_relay(trunk: nn.Module) -> None:
-    vars(trunk).pop("forward", None)
+    """Undo `install_relay`."""
+    forward = vars(trunk).get("forward")
+    if isinstance(forward, RelayedForward):
+        del trunk.forward
+        if forward.own is not None:
+            trunk.forward = forward.own
 
 
 def only_hidden(output: Any) -> Any:
@@ -171,27 +186,41 @@ def only_hidden(output: Any) -> Any:
 
 
 def eager_maps(
-    output: ModelOutput, network: PreTrainedModel, two_stacks: bool
-) -> dict[Kind, tuple[Tensor, ...]]:
+    output: ModelOutput, network: PreTrainedModel
+) -> dict[Kind, tuple[Float[Tensor, "head query key"], ...]]:
     """The weights that transformers returned: for each kind one (head, query, key) a layer."""
-    fields: dict[Kind, str] = {"encoder": "encoder_attentions", "decoder": "decoder_attentions"}
-    fields["cross"] = "cross_attentions"
-    found: dict[Kind, tuple[Tensor, ...]] = {}
-    if two_stacks:
-        for kind, field in fields.items():
-            maps = full_maps(output.get(field), network.config)
-            if maps:
-                found[kind] = maps
-        return found
+    if reads_two_texts(network):
+        found: dict[Kind, tuple[Tensor, ...]] = {
+            "encoder": full_maps(output.get("encoder_attentions"), network.config),
+            "decoder": plain_maps(output.get("decoder_attentions")),
+            "cross": plain_maps(output.get("cross_attentions")),
+        }
+        return {kind: maps for kind, maps in found.items() if maps}
     maps = full_maps(output.get("attentions"), network.config)
-    if maps:
-        found[one_stack_kind(maps[0])] = maps
-    return found
+    return {one_stack_kind(maps): maps} if maps else {}
 
 
-def one_stack_kind(maps: Float[Tensor, "head query key"]) -> Kind:
+def one_stack_kind(maps: Sequence[Float[Tensor, "head query key"]]) -> Kind:
     """A stack in which no query looks at what comes after it is a decoder."""
-    return "decoder" if maps.triu(1).abs().max() == 0 else "encoder"
+    looks_ahead = any(weights.triu(1).count_nonzero() for weights in maps)
+    return "encoder" if looks_ahead else "decoder"
+
+
+def reads_two_texts(network: nn.Module) -> bool:
+    """Whether it has an encoder and a decoder. T5's encoder alone has the same configuration."""
+    return "decoder_input_ids" in inspect.signature(network.forward).parameters
+
+
+def text_inputs(
+    network: nn.Module, source_ids: Tensor, target_ids: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Keyword arguments of the network's forward for these ids, (batch, token) each."""
+    inputs = {"input_ids": source_ids}
+    if "attention_mask" in inspect.signature(network.forward).parameters:
+        inputs["attention_mask"] = torch.ones_like(source_ids)
+    if target_ids is not None:
+        inputs["decoder_input_ids"] = target_ids
+    return inputs
 
 
 def without_cache(module: nn.Module) -> dict[str, Any]:
@@ -202,5 +231,8 @@ def without_cache(module: nn.Module) -> dict[str, Any]:
 
 def vocabulary_size(network: PreTrainedModel) -> int:
     """How many token ids the network knows."""
-    embeddings: Any = network.get_input_embeddings()
-    return int(embeddings.num_embeddings)
+    try:
+        embeddings: Any = network.get_input_embeddings()
+        return int(embeddings.num_embeddings)
+    except (NotImplementedError, AttributeError):  # CANINE, for one, reads characters
+        return int(network.config.get_text_config().vocab_size)

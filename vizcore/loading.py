@@ -15,8 +15,10 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
+    AutoModelForTextEncoding,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
@@ -37,13 +39,23 @@ TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
     "tokenizer.model",
+    "tekken.json",
+    "tiktoken.model",
     "vocab.json",
     "vocab.txt",
     "spiece.model",
     "sentencepiece.bpe.model",
     "source.spm",
+    "spm.model",
+    "sentencepiece.model",
+    "prophetnet.tokenizer",
+    "bpe.codes",
 )
 """A folder that holds none of these came without a tokenizer."""
+HEADS = ("ForCausalLM", "ForMaskedLM", "ForPreTraining", "ForConditionalGeneration", "MTModel")
+"""How classes with a language-model head are called, beside those with "LMHead" in their name."""
+CANNOT_LOAD = (ValueError, LookupError, OSError, ImportError, RuntimeError, TypeError)
+"""What transformers raises if it cannot make sense of a model's files."""
 
 
 def load(
@@ -75,16 +87,16 @@ def load(
     folder, note = _folder(str(name), revision, report)
     check_folder(folder)
     report(f"Loading {name}", None)
-    try:
-        with _quiet_transformers():
-            config = AutoConfig.from_pretrained(folder)
+    with _quiet_transformers():
+        try:
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             network = _network(folder, config, dtype)
-    except (ValueError, KeyError, OSError, ImportError, RuntimeError, TypeError) as error:
-        raise ModelFilesError(f"The model in {folder} cannot be loaded: {error}") from error
-    to_device: Any = network.to
-    to_device(device)
-    report(f"Finding out how {name} attends", None)
-    return Model.of(network, _tokenizer(folder), name=str(name), note=note)
+        except CANNOT_LOAD as error:
+            raise ModelFilesError(f"The model in {folder} cannot be loaded: {error}") from error
+        to_device: Any = network.to
+        to_device(device)
+        report(f"Finding out how {name} attends", None)
+        return Model.of(network, _tokenizer(folder), name=str(name), note=note)
 
 
 def _folder(name: str, revision: str | None, progress: Progress) -> tuple[Path, str]:
@@ -109,58 +121,64 @@ def _folder(name: str, revision: str | None, progress: Progress) -> tuple[Path, 
 
 def _network(folder: Path, config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
     """The network with its language-model head where the weights hold one, else without."""
-    network: PreTrainedModel
-    for auto in (*_with_head(config), AutoModel):
+    missing: set[str] = set()
+    for auto in _classes_to_try(config):
+        network: PreTrainedModel
         network, info = auto.from_pretrained(
             folder,
             config=config,
             dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
+            trust_remote_code=False,
             attn_implementation="eager",
             output_loading_info=True,
         )
-        missing = set(info["missing_keys"])
+        missing = {key for key in info["missing_keys"] if "pooler" not in key}
         if not missing:
             return network
-        if auto is AutoModel:
-            body_missing = {key for key in missing if "pooler" not in key}
-            if body_missing:
-                raise ModelFilesError(
-                    f"The weights in {folder} are incomplete: {len(body_missing)} tensors are "
-                    f"missing, among them {min(body_missing)}. Fetch the model again."
-                )
-    return network
+    raise ModelFilesError(
+        f"The weights in {folder} are incomplete: {len(missing)} tensors are missing, among them "
+        f"{min(missing)}. Fetch the model again."
+        if missing
+        else f"transformers has no text network for the model type {config.model_type!r}."
+    )
 
 
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
     """No reports about missing weights: trying classes out is how the right one is found."""
-    verbosity = logging.get_verbosity()
-    had_progress_bar = logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logs: Any = logging
+    verbosity = logs.get_verbosity()
+    had_progress_bar = logs.is_progress_bar_enabled()
+    logs.set_verbosity_error()
+    logs.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        logs.set_verbosity(verbosity)
         if had_progress_bar:
-            logging.enable_progress_bar()
+            logs.enable_progress_bar()
 
 
-def _with_head(config: PreTrainedConfig) -> list[Any]:
-    """The classes to try: the one that the weights were saved from, if it predicts tokens."""
+def _classes_to_try(config: PreTrainedConfig) -> list[Any]:
+    """The classes that these weights may be for, best first: with a head if they were saved so."""
     saved_from = (config.architectures or [""])[0]
-    if saved_from.endswith(("ForMaskedLM", "ForPreTraining")):
-        return [AutoModelForMaskedLM] if type(config) in AutoModelForMaskedLM._model_mapping else []
+    families: list[Any] = [
+        AutoModelForCausalLM,
+        AutoModelForMaskedLM,
+        AutoModelForSeq2SeqLM,
+        AutoModelForImageTextToText,
+    ]
     if config.is_encoder_decoder:
-        return (
-            [AutoModelForSeq2SeqLM] if type(config) in AutoModelForSeq2SeqLM._model_mapping else []
-        )
-    if saved_from.endswith(("ForCausalLM", "LMHeadModel", "")):
-        autos = (AutoModelForCausalLM, AutoModelForMaskedLM)
-        return [auto for auto in autos if type(config) in auto._model_mapping]
-    return []
+        families = [AutoModelForSeq2SeqLM, AutoModelForCausalLM]
+    elif saved_from.endswith(("ForMaskedLM", "ForPreTraining")):
+        families = [AutoModelForMaskedLM]
+    has_head = not saved_from or saved_from.endswith(HEADS) or "LMHead" in saved_from
+    tried = [*(families if has_head else []), AutoModel, AutoModelForTextEncoding]
+    if saved_from.endswith("EncoderModel"):
+        tried.reverse()
+    return [auto for auto in tried if type(config) in auto._model_mapping]
 
 
 def _tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:
@@ -169,8 +187,8 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:
         return None
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True
+            folder, local_files_only=True, trust_remote_code=False
         )
-    except (ValueError, KeyError, OSError, ImportError, TypeError) as error:
+    except CANNOT_LOAD as error:
         raise ModelFilesError(f"The tokenizer in {folder} cannot be loaded: {error}") from error
     return tokenizer

@@ -6,6 +6,7 @@ one run is in the `Trace` that the run returns.
 """
 
 import copy
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from vizcore.capture import Capture, Kind, run, vocabulary_size
+from vizcore.capture import Capture, Kind, reads_two_texts, run, text_inputs, vocabulary_size
 from vizcore.errors import (
     EmptyTextError,
     MissingHeadError,
@@ -32,6 +33,8 @@ from vizcore.tokens import display_tokens, special_positions
 from vizcore.trace import Trace
 from vizcore.trial import find_capture
 
+POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
+"""What configurations call the number of positions that a network knows."""
 MAX_TARGET_TOKENS = 200
 """Where greedy decoding of an encoder-decoder stops if the model does not stop by itself."""
 
@@ -54,6 +57,8 @@ class Model:
     tokenizer: PreTrainedTokenizerBase | None
     note: str = ""
     _capture: Capture = field(kw_only=True, repr=False)
+    # A tokenizer writes on itself while it encodes (truncation, the language of a target).
+    _tokenizing: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     @classmethod
     def of(
@@ -73,7 +78,7 @@ class Model:
         """
         capture = find_capture(network)
         kind: Literal["decoder", "encoder", "encoder-decoder"] = "encoder"
-        if network.config.is_encoder_decoder:
+        if reads_two_texts(network):
             kind = "encoder-decoder"
         elif "decoder" in capture.layers:
             kind = "decoder"
@@ -100,6 +105,8 @@ class Model:
     def n_layers(self) -> int:
         """The number of layers; of an encoder-decoder, of its decoder."""
         last = max(self.layers(self._main_kind))
+        if self.kind == "encoder-decoder":
+            return last + 1
         return max(last + 1, _configured(self.network.config, "num_hidden_layers", "n_layer") or 0)
 
     @property
@@ -115,10 +122,16 @@ class Model:
     @property
     def max_tokens(self) -> int | None:
         """The longest text it can read, in tokens; None if the architecture has no limit."""
+        return self._limit(*POSITIONS, "max_encoder_position_embeddings")
+
+    def layers(self, kind: Kind | None = None) -> tuple[int, ...]:
+        """The layers that have attention of this kind (all of them, but for hybrid networks)."""
+        return self._capture.layers[kind or self._main_kind]
+
+    def _limit(self, *names: str) -> int | None:
+        """The longest text in tokens, stated by the first of these settings that there is."""
         config = self.network.config
-        positions = _configured(
-            config, "max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length"
-        )
+        positions = _configured(config, *names)
         if positions is not None:
             # RoBERTa and its kin begin to count after the padding id.
             table = getattr(_embeddings(self.network), "position_embeddings", None)
@@ -127,10 +140,6 @@ class Model:
         stated = getattr(self.tokenizer, "model_max_length", None)
         relative = getattr(config, "relative_attention_num_buckets", None) is not None
         return stated if stated is not None and stated < 10**9 and not relative else None
-
-    def layers(self, kind: Kind | None = None) -> tuple[int, ...]:
-        """The layers that have attention of this kind (all of them, but for hybrid networks)."""
-        return self._capture.layers[kind or self._main_kind]
 
     @property
     def _main_kind(self) -> Kind:
@@ -155,7 +164,8 @@ class Model:
             TextError: if the text is empty, too long, or not encodable.
         """
         source_ids = self.encode(text)
-        inputs = self._inputs(source_ids)
+        source = self._tensor(source_ids)
+        inputs = text_inputs(self.network, source)
         if self.kind != "encoder-decoder":
             if target is not None:
                 raise TextError(
@@ -174,7 +184,7 @@ class Model:
                 inputs=inputs,
             )
         target_ids = self._greedy(inputs) if target is None else self._decoder_input(target)
-        inputs["decoder_input_ids"] = torch.tensor([target_ids], device=self.network.device)
+        inputs = text_inputs(self.network, source, self._tensor(target_ids))
         left = run(self.network, self._capture, inputs, values=values)
         return Trace(
             model=self,
@@ -197,6 +207,8 @@ class Model:
         else:
             ids = _checked_ids(text, vocabulary_size(self.network))
         limit = self.max_tokens
+        if target:
+            limit = self._limit(*POSITIONS, "max_decoder_position_embeddings")
         if limit is not None and len(ids) > limit:
             raise TextTooLongError(
                 f"The text has {len(ids)} tokens, and {self.name} reads at most {limit}. Shorten "
@@ -222,27 +234,40 @@ class Model:
             )
         _check_text(text)
         tokenizer: Any = self.tokenizer
-        # Whether it is too long is said below, in words that say what to do.
-        encoded = tokenizer(**{"text_target" if target else "text": text}, verbose=False)
-        ids: list[int] = list(encoded["input_ids"])
-        special = set(self.tokenizer.all_special_ids)
-        if not ids or (not text.strip() and special.issuperset(ids)):
+        argument = "text_target" if target else "text"
+        with self._tokenizing:
+            # Whether it is too long is said by `encode`, in words that say what to do.
+            ids: list[int] = list(tokenizer(**{argument: text}, verbose=False)["input_ids"])
+            around: list[int] = list(tokenizer(**{argument: ""}, verbose=False)["input_ids"])
+        if not ids or ids == around:
             raise EmptyTextError(
                 f"There is nothing in this text that {self.name} could read. Type a word or two."
             )
         return ids
 
-    def _inputs(self, source_ids: Sequence[int]) -> dict[str, Tensor]:
-        ids = torch.tensor([list(source_ids)], device=self.network.device)
-        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    def _tensor(self, token_ids: Sequence[int]) -> Tensor:
+        return torch.tensor([list(token_ids)], device=self.network.device)
 
     def _decoder_input(self, target: str | Sequence[int]) -> list[int]:
         """A text as the decoder reads it, shifted right; ids are taken as they are."""
         ids = self.encode(target, target=True)
         if not isinstance(target, str):
             return ids
-        shifted: Any = self.network.prepare_decoder_input_ids_from_labels
-        return [int(token_id) for token_id in shifted(torch.tensor([ids]))[0]]
+        # What is shifted out is the end-of-text token, if the tokenizer has put one there.
+        ends = ids[-1:] if ids[-1] in getattr(self.tokenizer, "all_special_ids", ()) else []
+        shift: Any = getattr(self.network, "prepare_decoder_input_ids_from_labels", None)
+        start = _decoder_start(self.network)
+        states_start = getattr(self.network.config, "decoder_start_token_id", None) is not None
+        if shift is not None and states_start:
+            shifted = [int(token_id) for token_id in shift(torch.tensor([ids]))[0]]
+        elif start is not None:
+            shifted = [start, *ids[:-1]]
+        else:
+            raise ModelFilesError(
+                f"The configuration of {self.name} has no decoder_start_token_id, so it is not "
+                "known what its decoder reads first. Give the target as token ids."
+            )
+        return shifted if ends else [*shifted, ids[-1]]
 
     def _greedy(self, inputs: dict[str, Tensor]) -> list[int]:
         """What the decoder has read once it has written its likeliest answer."""
@@ -255,7 +280,10 @@ class Model:
         settings = copy.deepcopy(network.generation_config)
         settings.update(do_sample=False, num_beams=1, num_return_sequences=1, max_length=None)
         settings.update(temperature=None, top_p=None, top_k=None, early_stopping=None)
-        settings.max_new_tokens = min(MAX_TARGET_TOKENS, (self.max_tokens or 10**9) - 1)
+        limit = self._limit(*POSITIONS, "max_decoder_position_embeddings")
+        settings.max_new_tokens = min(MAX_TARGET_TOKENS, (limit or 10**9) - 1)
+        if settings.decoder_start_token_id is None:
+            settings.decoder_start_token_id = _decoder_start(self.network)
         with torch.inference_mode():
             written = network.generate(**inputs, generation_config=settings)
         ids: list[int] = written[0].tolist()
@@ -271,6 +299,16 @@ def _configured(config: PreTrainedConfig, *names: str) -> int | None:
         value = getattr(text_config, name, None)
         if isinstance(value, int) and value > 0:
             return value
+    return None
+
+
+def _decoder_start(network: PreTrainedModel) -> int | None:
+    """What the decoder of an encoder-decoder reads first, looked for as `generate` does."""
+    for settings in (network.config, network.generation_config):
+        for name in ("decoder_start_token_id", "bos_token_id", "pad_token_id"):
+            found = getattr(settings, name, None)
+            if isinstance(found, int):
+                return found
     return None
 
 

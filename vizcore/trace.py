@@ -106,10 +106,10 @@ class Trace:
         if head is not None:
             self._check_head(head, kind)
         if not self.run.calls:
-            weights = self.run.maps[kind][place].float()
-            return weights if head is None else weights[head]
+            kept = self.run.maps[kind][place]
+            return (kept if head is None else kept[head]).to(torch.float32, copy=True)
         call = self.run.calls[kind][place]
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference_mode: what users get, they may compute with
             return call.weights() if head is None else call.head_weights(head)
 
     def map(self, layer: int, head: int, kind: Kind | None = None) -> AttentionMap:
@@ -145,7 +145,7 @@ class Trace:
                 'no tokens. Load a model with one, such as "smollm2-135m".'
             )
         if self.run.logits is not None:
-            return self.run.logits[positions]
+            return self.run.logits[positions].clone()
         assert self.run.hidden is not None  # noqa: S101 - a run keeps one or the other
         return logits_from(self.model.network, self.run.hidden, positions, self.inputs)
 
@@ -202,7 +202,8 @@ class Trace:
 
     def _masked(self, layer: int, kind: Kind) -> Any:
         if not self.run.calls:
-            return None
+            n_tokens = len(self.query_tokens(kind))
+            return np.triu(np.ones((n_tokens, n_tokens), bool), 1) if kind == "decoder" else None
         return self.run.calls[kind][self._place(layer, kind)].masked().cpu().numpy()
 
     def _kind(self, kind: Kind | None) -> Kind:

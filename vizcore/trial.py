@@ -8,13 +8,14 @@ refused. So nothing here is a list of architectures, and what is shown has been 
 the very network that it is shown for.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from vizcore.capture import (
@@ -26,18 +27,31 @@ from vizcore.capture import (
     logits_from,
     one_stack_kind,
     only_hidden,
+    reads_two_texts,
     relay_of_thread,
     remove_relay,
+    text_inputs,
     vocabulary_size,
     without_cache,
 )
 from vizcore.errors import CaptureError
+from vizcore.rotary import keep_rotary_frequencies_private
 from vizcore.tap import IMPLEMENTATION, AttentionCall, Recorder
 
 EXACT = 1e-4
 """How far tap and eager weights may differ in the trial, in float32 (both add up rounding)."""
 ROUNDED = 0.05
 """The same for networks that run in half precision."""
+CANNOT_RUN = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    AssertionError,
+    ImportError,
+)
+"""What transformers' networks raise if they are given what they cannot run."""
 N_TRIAL_TOKENS = 6
 N_TRIAL_TARGETS = 4
 """A trial's target is shorter than its source, so that shapes tell the kinds of attention apart."""
@@ -51,20 +65,21 @@ def find_capture(network: PreTrainedModel) -> Capture:
     """
     network.train(False)
     _expect_plain_outputs(network)
+    keep_rotary_frequencies_private(network)
     inputs = _trial_inputs(network)
-    two_stacks = bool(network.config.is_encoder_decoder)
+    two_stacks = reads_two_texts(network)
 
     _use(network, "eager")
-    with torch.inference_mode():
-        reference = network(**inputs, **without_cache(network), output_attentions=True)
-    reference_maps = _only_weights(eager_maps(reference, network, two_stacks))
+    reference = _eager_reference(network, inputs)
+    returned = eager_maps(reference, network)
+    reference_maps = _only_weights(returned, two_stacks)
     output_embeddings: Any = network.get_output_embeddings
     has_head = output_embeddings() is not None and "logits" in reference
-    trunk = _find_trunk(network, inputs, reference.logits) if has_head else None
+    trunk = _find_trunk(network, inputs, reference["logits"]) if has_head else None
 
     calls = _tap_calls(network, inputs, reference) if _use(network, IMPLEMENTATION) else []
-    kinds = [_kind_of(call, two_stacks, reference_maps) for call in calls]
-    if calls and _agree(calls, kinds, reference_maps):
+    kinds = _kinds_of(calls, two_stacks, reference_maps)
+    if any(kinds) and _agree(calls, kinds, reference_maps):
         heads = {kind: call.n_heads for call, kind in zip(calls, kinds, strict=True) if kind}
         return Capture(
             way="tap",
@@ -77,16 +92,7 @@ def find_capture(network: PreTrainedModel) -> Capture:
 
     _use(network, "eager")
     if not reference_maps:
-        name = type(network).__name__
-        if calls:
-            raise CaptureError(
-                f"{name} computes its attention in a way that could not be reproduced exactly, and "
-                "transformers returns no weights for it either: its maps cannot be shown."
-            )
-        raise CaptureError(
-            f"{name} has no attention weights to show: it has no softmax attention (state-space "
-            "and linear-attention models have none), or transformers does not return them."
-        )
+        raise CaptureError(_why_not(network, saw_calls=bool(calls), returned=bool(returned)))
     return Capture(
         way="eager",
         layers={kind: _eager_layers(network, maps) for kind, maps in reference_maps.items()},
@@ -95,6 +101,44 @@ def find_capture(network: PreTrainedModel) -> Capture:
         trunk=trunk,
         has_head=has_head,
     )
+
+
+def _why_not(network: PreTrainedModel, *, saw_calls: bool, returned: bool) -> str:
+    name = type(network).__name__
+    if returned:
+        return (
+            f"{name} returns something for its attention that is not one weight for each pair of "
+            "tokens (scores before the softmax, or tokens pooled or hashed together): its maps "
+            "cannot be shown."
+        )
+    if saw_calls:
+        return (
+            f"{name} computes its attention in a way that could not be reproduced exactly, and "
+            "transformers returns no weights for it either: its maps cannot be shown."
+        )
+    return (
+        f"{name} has no attention weights to show: it has no softmax attention (state-space and "
+        "linear-attention models have none), or transformers does not return them."
+    )
+
+
+def _eager_reference(network: PreTrainedModel, inputs: dict[str, Tensor]) -> ModelOutput:
+    """What the network returns in eager mode, attention weights included.
+
+    It is run once before, since BigBird exchanges its layers at its first short text.
+    """
+    try:
+        with torch.inference_mode():
+            network(**inputs, **without_cache(network))
+            output: ModelOutput = network(
+                **inputs, **without_cache(network), output_attentions=True
+            )
+    except CANNOT_RUN as error:
+        raise CaptureError(
+            f"{type(network).__name__} could not be run on a few tokens of text alone, so it is "
+            f"not known how it attends: {error}"
+        ) from error
+    return output
 
 
 def _find_trunk(
@@ -107,19 +151,25 @@ def _find_trunk(
         if not isinstance(candidate, nn.Module) or candidate is network:
             continue
         install_relay(candidate)
-        if _replays(network, inputs, expected):
+        if _replays(network, candidate, inputs, expected):
             return candidate
         remove_relay(candidate)
     return None
 
 
-def _replays(network: PreTrainedModel, inputs: dict[str, Tensor], expected: Tensor) -> bool:
+def _replays(
+    network: PreTrainedModel, trunk: nn.Module, inputs: dict[str, Tensor], expected: Tensor
+) -> bool:
     """Whether a row of logits computed from the hidden state alone is the network's own."""
     relay = Relay()
     token = relay_of_thread.set(relay)
+    # As `vizcore.capture.run` does it: a trunk of one stack is run by itself.
+    body: nn.Module = network if reads_two_texts(network) else trunk
     try:
         with torch.inference_mode():
-            network(**inputs, **without_cache(network))
+            body(**inputs, **without_cache(body))
+    except CANNOT_RUN:
+        return False
     finally:
         relay_of_thread.reset(token)
     hidden = only_hidden(relay.taken)
@@ -127,59 +177,71 @@ def _replays(network: PreTrainedModel, inputs: dict[str, Tensor], expected: Tens
         return False
     try:
         row = logits_from(network, hidden, [1], inputs)
-    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError):
+    except CANNOT_RUN:
         return False  # a head that reads more than the hidden state: its logits are kept instead
-    return row.shape == expected[0, 1:2].shape and _close(row, expected[0, 1:2])
+    return _close(row, expected[0, 1:2])
 
 
 def _expect_plain_outputs(network: PreTrainedModel) -> None:
     """Undo what a saved configuration may ask for: tuples, or weights with every forward pass."""
-    network.config.return_dict = True
-    network.config.output_hidden_states = False
-    network.config.output_attentions = False
+    for module in network.modules():
+        config = getattr(module, "config", None)
+        if isinstance(config, PreTrainedConfig):
+            config.return_dict = True
+            config.output_hidden_states = False
+            config.output_attentions = False
 
 
 def _trial_inputs(network: PreTrainedModel) -> dict[str, Tensor]:
+    if "input_ids" not in inspect.signature(network.forward).parameters:
+        raise CaptureError(
+            f"{type(network).__name__} does not read text: its input is {network.main_input_name}."
+        )
     config = network.config.get_text_config()
     special = {
         getattr(config, name, None)
         for name in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
     }
-    vocabulary = vocabulary_size(network)
-    ids = [i for i in range(min(vocabulary, 64)) if i not in special]
+    ids = [i for i in range(min(vocabulary_size(network), 64)) if i not in special]
     ids = (ids[len(ids) // 2 :] + ids)[:N_TRIAL_TOKENS] or [0]
     while len(ids) < N_TRIAL_TOKENS:
         ids.append(ids[0])
     source = torch.tensor([ids], device=network.device)
-    inputs = {"input_ids": source, "attention_mask": torch.ones_like(source)}
-    if network.config.is_encoder_decoder:
-        inputs["decoder_input_ids"] = source[:, :N_TRIAL_TARGETS]
-    return inputs
+    target = source[:, :N_TRIAL_TARGETS] if reads_two_texts(network) else None
+    return text_inputs(network, source, target)
 
 
 def _tap_calls(
     network: PreTrainedModel, inputs: dict[str, Tensor], reference: ModelOutput
 ) -> list[AttentionCall]:
     """The tap's calls in one forward pass; none if the network computes something else with it."""
-    with torch.inference_mode(), Recorder(values=True) as recorder:
-        output = network(**inputs, **without_cache(network))
+    try:
+        with torch.inference_mode(), Recorder() as recorder:
+            output = network(**inputs, **without_cache(network))
+    except CANNOT_RUN:
+        return []  # it asks more of an attention function than ours can do
     same = _close(output[0], reference[0])
     return recorder.calls if same else []
 
 
-def _kind_of(
-    call: AttentionCall, two_stacks: bool, reference: dict[Kind, tuple[Tensor, ...]]
-) -> Kind | None:
-    n_queries, n_keys = call.query.shape[2], call.key.shape[2]
-    if not two_stacks:
-        one_stack = next(iter(reference), None) or one_stack_kind(call.weights())
-        return one_stack if (n_queries, n_keys) == (N_TRIAL_TOKENS, N_TRIAL_TOKENS) else None
+def _kinds_of(
+    calls: Sequence[AttentionCall],
+    two_stacks: bool,
+    reference: dict[Kind, tuple[Tensor, ...]],
+) -> list[Kind | None]:
+    """Which kind of attention each call is, told by its shape; None if it is none of the text's."""
+    tokens, targets = N_TRIAL_TOKENS, N_TRIAL_TARGETS
     shapes: dict[tuple[int, int], Kind] = {
-        (N_TRIAL_TOKENS, N_TRIAL_TOKENS): "encoder",
-        (N_TRIAL_TARGETS, N_TRIAL_TARGETS): "decoder",
-        (N_TRIAL_TARGETS, N_TRIAL_TOKENS): "cross",
+        (tokens, tokens): "encoder",
+        (targets, targets): "decoder",
+        (targets, tokens): "cross",
     }
-    return shapes.get((n_queries, n_keys))
+    found = [shapes.get((call.query.shape[2], call.key.shape[2])) for call in calls]
+    if two_stacks:
+        return found
+    square = [call for call, kind in zip(calls, found, strict=True) if kind == "encoder"]
+    kind = next(iter(reference), None) or one_stack_kind([call.weights() for call in square])
+    return [kind if its_kind == "encoder" else None for its_kind in found]
 
 
 def _agree(
@@ -194,15 +256,16 @@ def _agree(
             return False
         for call, expected in zip(seen, maps, strict=True):
             weights = call.weights()
-            if weights.shape != expected.shape or not _close(weights, expected):
+            if not _close(weights, expected):
                 return False
     return True
 
 
-def _only_weights(maps: dict[Kind, tuple[Tensor, ...]]) -> dict[Kind, tuple[Tensor, ...]]:
+def _only_weights(
+    maps: dict[Kind, tuple[Tensor, ...]], two_stacks: bool
+) -> dict[Kind, tuple[Tensor, ...]]:
     """Those that are weights between the trial's tokens, not scores, hashed buckets or blocks."""
     tokens, targets = N_TRIAL_TOKENS, N_TRIAL_TARGETS
-    two_stacks = len(maps) > 1
     shapes: dict[Kind, tuple[int, int]] = {
         "encoder": (tokens, tokens),
         "decoder": (targets, targets) if two_stacks else (tokens, tokens),
@@ -254,6 +317,10 @@ def _use(network: PreTrainedModel, implementation: str) -> bool:
 
 
 def _close(mine: Tensor, theirs: Tensor) -> bool:
+    """Equal up to rounding, which grows with the largest number that is added up."""
+    if mine.shape != theirs.shape:
+        return False
     exact = mine.dtype in (torch.float32, torch.float64) and theirs.dtype == mine.dtype
     tolerance = EXACT if exact else ROUNDED
-    return torch.allclose(mine.float(), theirs.float(), atol=tolerance, rtol=tolerance)
+    scale = max(1.0, theirs.float().abs().max().item())
+    return torch.allclose(mine.float(), theirs.float(), atol=tolerance * scale, rtol=tolerance)
