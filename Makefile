@@ -12,11 +12,14 @@ PYTHON := $(VENV)/bin/python
 RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 RECIPE := pyproject.toml constraints.txt
+# How many processes share the tests; and more for `vizcore app`, as in make run ARGS="--port 8600".
 WORKERS ?= 2
+ARGS ?=
 PIP := $(PYTHON) -m pip --disable-pip-version-check
 TYPESCRIPT := 7.0.2
 TSC := .cache/typescript-$(TYPESCRIPT)/node_modules/typescript/bin/tsc
 
+.NOTPARALLEL:
 .PHONY: help run test models check check-types-js bench browser clean
 
 help: ## Say what can be made.
@@ -24,7 +27,7 @@ help: ## Say what can be made.
 
 run: $(RUN_STAMP) ## Set everything up (first time: some minutes) and open the app in the browser.
 	@echo "Starting the app; stop it with Ctrl-C."
-	@$(PYTHON) -m vizcore.cli app
+	@$(PYTHON) -m vizcore.cli app $(ARGS)
 
 test: $(TEST_STAMP) $(TSC) browser models ## Get what the tests need, a browser and models included, and run every test.
 	@echo "Running every test on $(WORKERS) workers …"
@@ -65,10 +68,13 @@ $(RUN_STAMP): $(RECIPE) | $(PYTHON)
 	@$(PIP) install --editable . --constraint constraints.txt
 	@touch $@
 
-$(TEST_STAMP): $(RECIPE) $(RUN_STAMP) | $(PYTHON)
-	@echo "Installing what the tests and checks need (about 150 MB the first time) …"
+# All that the app needs is among what the tests need, so one installation serves both.
+$(TEST_STAMP): $(RECIPE) | $(PYTHON)
+	@echo "Installing what the app, the tests and the checks need, in the versions of constraints.txt."
+	@echo "The first time this downloads about 650 MB (several GB where PyTorch comes with CUDA) …"
+	@$(PIP) --version >/dev/null 2>&1 || sh tests/support/venv.sh $(VENV)
 	@$(PIP) install --editable '.[test,bench]' --constraint constraints.txt
-	@touch $@
+	@touch $(RUN_STAMP) $@
 
 $(TSC): | $(TEST_STAMP)
 	@echo "Getting TypeScript $(TYPESCRIPT), which checks the JavaScript's types …"
