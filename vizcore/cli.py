@@ -71,10 +71,11 @@ Target = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> bool:
     if wanted:
         print(f"headlight-viz {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback(
@@ -273,7 +274,7 @@ def app_(
     from vizcore.resources import app_folder
 
     folder = app_folder()
-    command = [sys.executable, "-m", "streamlit", "run", str(folder / "main.py")]
+    command = [sys.executable, "-P", "-m", "streamlit", "run", str(folder / "main.py")]
     command += ["--server.address", host, "--server.headless", "false" if browser else "true"]
     command += ["--server.fileWatcherType", "none", "--browser.gatherUsageStats", "false"]
     # Else its first run on a machine stops to ask for an e-mail address.
