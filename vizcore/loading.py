@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
+from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -27,9 +29,9 @@ from transformers import (
 from transformers.utils import logging
 
 from vizcore.cache import Progress, quiet
-from vizcore.catalog import find
+from vizcore.catalog import close_matches, find
 from vizcore.convert import converted
-from vizcore.errors import ModelFilesError, ModelNotFoundError
+from vizcore.errors import FetchError, ModelFilesError, ModelNotFoundError
 from vizcore.fetch import fetch
 from vizcore.formats import check_folder
 from vizcore.hub import hub_folder
@@ -52,9 +54,25 @@ TOKENIZER_FILES = (
     "bpe.codes",
 )
 """A folder that holds none of these came without a tokenizer."""
+FAMILIES: tuple[Any, ...] = (
+    AutoModelForSeq2SeqLM,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForImageTextToText,
+)
+"""Classes that predict tokens, in the order in which they are tried if the files don't say."""
 HEADS = ("ForCausalLM", "ForMaskedLM", "ForPreTraining", "ForConditionalGeneration", "MTModel")
 """How classes with a language-model head are called, beside those with "LMHead" in their name."""
-CANNOT_LOAD = (ValueError, LookupError, OSError, ImportError, RuntimeError, TypeError)
+CANNOT_LOAD = (
+    ValueError,
+    LookupError,
+    OSError,
+    ImportError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    StrictDataclassError,
+)
 """What transformers raises if it cannot make sense of a model's files."""
 
 
@@ -101,6 +119,8 @@ def load(
 
 def _folder(name: str, revision: str | None, progress: Progress) -> tuple[Path, str]:
     """Where the model's files are, fetched if need be, and what to know about them."""
+    if not name.strip():
+        raise ModelNotFoundError("The name is empty. `vizcore models` lists what there is.")
     if entry := find(name):
         return fetch(entry, progress=progress), entry.description
     path = Path(name).expanduser()
@@ -116,7 +136,14 @@ def _folder(name: str, revision: str | None, progress: Progress) -> tuple[Path, 
     if looks_like_a_path or path.suffix == ".gguf":
         raise ModelNotFoundError(f"There is no folder or file {name}. Check the path.")
     progress(f"Fetching {name} from the Hub", None)
-    return hub_folder(name, revision=revision), ""
+    try:
+        return hub_folder(name, revision=revision, progress=progress), ""
+    except (ModelNotFoundError, FetchError) as error:
+        meant = close_matches(name)
+        if not meant:
+            raise
+        names = " or ".join(repr(match) for match in meant)
+        raise ModelNotFoundError(f"{error} Did you mean {names}?") from error
 
 
 def _network(folder: Path, config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
@@ -130,7 +157,6 @@ def _network(folder: Path, config: PreTrainedConfig, dtype: torch.dtype) -> PreT
             dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
-            trust_remote_code=False,
             attn_implementation="eager",
             output_loading_info=True,
         )
@@ -164,21 +190,30 @@ def _quiet_transformers() -> Iterator[None]:
 def _classes_to_try(config: PreTrainedConfig) -> list[Any]:
     """The classes that these weights may be for, best first: with a head if they were saved so."""
     saved_from = (config.architectures or [""])[0]
-    families: list[Any] = [
-        AutoModelForCausalLM,
-        AutoModelForMaskedLM,
-        AutoModelForSeq2SeqLM,
-        AutoModelForImageTextToText,
-    ]
-    if config.is_encoder_decoder:
-        families = [AutoModelForSeq2SeqLM, AutoModelForCausalLM]
+    exact = [auto for auto in FAMILIES if _name_in(auto, config) == saved_from]
+    if exact:
+        tried = [*exact, AutoModel]
     elif saved_from.endswith(("ForMaskedLM", "ForPreTraining")):
-        families = [AutoModelForMaskedLM]
-    has_head = not saved_from or saved_from.endswith(HEADS) or "LMHead" in saved_from
-    tried = [*(families if has_head else []), AutoModel, AutoModelForTextEncoding]
-    if saved_from.endswith("EncoderModel"):
-        tried.reverse()
-    return [auto for auto in tried if type(config) in auto._model_mapping]
+        tried = [AutoModelForMaskedLM, AutoModel]
+    elif not saved_from or saved_from.endswith(HEADS) or "LMHead" in saved_from:
+        tried = [*FAMILIES, AutoModel]
+    elif saved_from.endswith("EncoderModel"):  # T5's encoder alone has the same configuration
+        tried = [AutoModelForTextEncoding, AutoModel]
+    else:
+        tried = [AutoModel, AutoModelForTextEncoding]
+    mapped = [auto for auto in tried if _name_in(auto, config)]
+    own = getattr(transformers, saved_from, None)  # some text parts are in no mapping
+    if not mapped and isinstance(own, type) and issubclass(own, PreTrainedModel):
+        return [own]
+    return mapped
+
+
+def _name_in(auto: Any, config: PreTrainedConfig) -> str | None:
+    """The name of the class that a family has for this configuration, if it has one."""
+    if type(config) not in auto._model_mapping:
+        return None
+    name: str = auto._model_mapping[type(config)].__name__
+    return name
 
 
 def _tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:

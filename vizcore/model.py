@@ -304,7 +304,7 @@ def _configured(config: PreTrainedConfig, *names: str) -> int | None:
 
 def _decoder_start(network: PreTrainedModel) -> int | None:
     """What the decoder of an encoder-decoder reads first, looked for as `generate` does."""
-    for settings in (network.config, network.generation_config):
+    for settings in (network.config, getattr(network, "generation_config", None)):
         for name in ("decoder_start_token_id", "bos_token_id", "pad_token_id"):
             found = getattr(settings, name, None)
             if isinstance(found, int):

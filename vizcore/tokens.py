@@ -8,6 +8,7 @@ the ids with the tokenizer.
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -17,8 +18,11 @@ from transformers import PreTrainedTokenizerBase
 SPACE = "·"
 SIGNS = {" ": SPACE, "\n": "⏎", "\r": "␍", "\t": "⇥", "\u00a0": "⍽", "\u3000": "□"}
 """What stands for characters that leave no trace on a screen."""
-_INVISIBLE = re.compile("[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"}
+"""Unicode's categories of controls, joiners, things without a glyph, and spaces of all widths."""
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_SELECTORS = tuple(chr(code) for code in range(0xFE00, 0xFE10))
+"""They choose how the character before is drawn, and alone are nothing to look at."""
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
@@ -43,7 +47,9 @@ def display_tokens(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int])
             labels.append(" ".join(f"{byte:02X}" for byte in piece))
             start += 1
             continue
-        labels += [_visible(text) + _fraction(i + 1, len(group)) for i in range(len(group))]
+        # The space belongs to the first piece alone.
+        shown = [_visible(text), *[_visible(text.removeprefix(" "))] * (len(group) - 1)]
+        labels += [shown[i] + _fraction(i + 1, len(group)) for i in range(len(group))]
         start += len(group)
     return labels
 
@@ -96,9 +102,15 @@ def _fraction(part: int, of: int) -> str:
 
 def _visible(text: str) -> str:
     """The text with a sign for each character that would not be seen, or would reorder others."""
-    shown = "".join(SIGNS.get(character, character) for character in text)
-    shown = _INVISIBLE.sub(lambda found: f"⟨{ord(found[0]):X}⟩", shown)
+    shown = "".join(SIGNS.get(character) or _sign(character) for character in text)
+    if shown and unicodedata.combining(shown[0]) or shown[:1] in _SELECTORS:
+        shown = "◌" + shown  # as the Unicode charts print what needs a letter to stand on
     return shown or "∅"
+
+
+def _sign(character: str) -> str:
+    unseen = unicodedata.category(character) in _UNSEEN or character == "\ufffd"
+    return f"⟨{ord(character):X}⟩" if unseen else character
 
 
 @lru_cache(maxsize=64)
