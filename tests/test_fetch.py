@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -302,7 +301,6 @@ def read_until(process: subprocess.Popen[str], start: str) -> list[str]:
     raise AssertionError(f"no line {start!r} in {lines}")
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL on this platform")
 def test_a_process_killed_half_way_leaves_nothing_broken(
     entry: CatalogEntry, tmp_path: Path, cache: Path
 ) -> None:

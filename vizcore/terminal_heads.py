@@ -25,6 +25,7 @@ _UNNAMED = ("focused", "spread", "alone", "undefined", "values")
 def show_heads(
     trace: Trace, layer: int | None, kind: Any, *, sort: str, rows: int, as_json: bool
 ) -> None:
+    """All heads (of a layer), grouped by what they do or layer by layer."""
     found: list[HeadRow] = []
     with terminal.progress() as report:
         n_heads = trace.n_heads(kind) * (len(trace.layers(kind)) if layer is None else 1)
@@ -65,6 +66,7 @@ def _described(pattern: Pattern) -> dict[str, object]:
 
 
 def show_map(trace: Trace, shown: AttentionMap, *, top: int, as_json: bool) -> None:
+    """One head: what it mostly does, and its weights with their tokens."""
     pattern = describe(shown)
     if as_json:
         terminal.print_json(
@@ -95,6 +97,7 @@ def _maps(trace: Trace, layer: int | None, kind: Any) -> Iterator[AttentionMap]:
 
 
 def write_html(trace: Trace, layer: int | None, head: int | None, kind: Any, path: Path) -> None:
+    """All heads as a page that works offline; a chosen one stands out."""
     from vizcore.views.model_view import model_view
 
     selected = None if layer is None or head is None else (layer, head)
@@ -105,7 +108,7 @@ def write_html(trace: Trace, layer: int | None, head: int | None, kind: Any, pat
 
 
 def write_csv(trace: Trace, layer: int | None, head: int | None, kind: Any, path: Path) -> None:
-    """Head after head, so that never more than one layer's maps are in memory."""
+    """The weights of the chosen heads, head after head, one row a cell."""
     if layer is not None and head is not None:
         chosen = iter([trace.map(layer, head, kind)])
     else:
