@@ -29,7 +29,7 @@ BEYOND_CHANCE = 0.2
 MIN_QUERIES_TO_REPEAT = 2
 """A habit such as looking at copies of the same token takes at least so many queries that can."""
 
-FOCUSED = 1.5
+FOCUSED = 2.0
 """A head whose queries each spread over fewer tokens than this picks one token a query."""
 
 _SPECIAL = re.compile(r"\[[A-Z][A-Z0-9_]*\]|<[^<>\s]+>")
@@ -71,7 +71,7 @@ def describe_all(
     *,
     query_tokens: Sequence[str],
     key_tokens: Sequence[str],
-    masked: Bool[np.ndarray, "*head query key"] | None = None,
+    masked: Bool[np.ndarray, "..."] | None = None,
     kind: str | None = None,
 ) -> list[Pattern]:
     """What each of these heads mostly does, all of them reading the same tokens.

@@ -279,7 +279,7 @@ def _layout(
     longest = max((len(keys.labels[place]) for place in keys.shown), default=0)
     horizontal = longest * 8 < keys.pitch * keys.every
     slanted = keys.pitch * keys.every >= 24
-    bare = {"showgrid": False, "zeroline": False, "showline": False}
+    bare = {"showgrid": False, "zeroline": False, "showline": False, "ticks": ""}
     title = map.name[:1].upper() + map.name[1:]
     if queries.block * keys.block > 1:
         title += (

@@ -58,6 +58,8 @@ class ModelView {
     /** Indices into `maps`, or -1. @type {number} */
     this.selected = -1;
     this.pointed = -1;
+    /** What the grid was last drawn from. @type {unknown[]} */
+    this.drawn = [];
     this.visible = false;
     this.frame = 0;
     this.version = 0;
@@ -121,6 +123,7 @@ class ModelView {
     this.root.style.setProperty("--height", `${data.height}px`);
     this.detail.hidden = !data.detail;
     if (before?.codes.base64 !== data.codes.base64 || !this.maps) {
+      this.maps = null;
       const codes = await unpack(data.codes);
       if (version !== this.version || this.ending.signal.aborted) return;
       const [, nRows, nColumns] = data.codes.shape;
@@ -170,7 +173,14 @@ class ModelView {
       nHeads: data.heads.length,
     });
     const how = { ratio: devicePixelRatio || 1, theme, ownScale: this.ownScale.checked };
-    drawGrid(this.canvas, maps, this.arrangement, how);
+    // A selection that comes back from the host changes nothing here: it costs no drawing.
+    const { width, height } = this.arrangement;
+    const drawn = [maps.codes, data.texts.layer, width, height, how.ratio, how.ownScale];
+    drawn.push(theme.background, theme.quiet, theme.font);
+    if (drawn.some((value, i) => value !== this.drawn[i])) {
+      drawGrid(this.canvas, maps, this.arrangement, how);
+      this.drawn = drawn;
+    }
     this.mark();
     this.drawOne();
     this.root.dataset.drawn = String(this.version);
@@ -360,15 +370,16 @@ function isolate(token) {
  * @param {ModelView} view
  * @param {() => void | Promise<void>} task
  */
-async function guard({ root, data }, task) {
+async function guard(view, task) {
+  const { root } = view;
   try {
     await task();
-    root.querySelector(".error")?.remove();
+    if (view.maps) root.querySelector(".error")?.remove();
   } catch (error) {
     const words = root.querySelector(".error") ?? part("error", "");
     const reason = error instanceof Error ? error.message : String(error);
     words.setAttribute("role", "alert");
-    words.textContent = fill(data?.texts?.error ?? "{reason}", { reason });
+    words.textContent = fill(view.data?.texts?.error ?? "{reason}", { reason });
     root.prepend(words);
   }
 }

@@ -63,7 +63,8 @@ class View:
 
 def document(title: str, body: str) -> str:
     """A complete HTML page, for a file, with that title above that body."""
-    title = html.escape(title)
+    # A lone surrogate is no character, and no file can hold it.
+    title = html.escape(title.encode("utf-8", "replace").decode("utf-8"))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -1,0 +1,138 @@
+"""The heatmap as Plotly gets it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.views.synthetic import a_map, attention_maps
+from vizcore.errors import SelectionError
+from vizcore.views.figures import heatmap
+
+
+def trace(figure: Any, name: str) -> Any:
+    return next(one for one in figure.data if one.name == name)
+
+
+def test_cells_are_the_values_with_queries_down_and_keys_across() -> None:
+    (map,) = attention_maps(1, 1, 5, n_queries=3, causal=False)
+    cells = trace(heatmap(map).figure, "cells")
+    np.testing.assert_array_equal(cells.z, map.values)
+    assert (cells.zmin, cells.zmax) == (0, 1)
+
+
+def test_the_first_query_is_above_the_last() -> None:
+    (map,) = attention_maps(1, 1, 4)
+    top, bottom = heatmap(map).figure.layout.yaxis.range[::-1]
+    assert top < bottom
+
+
+def test_masked_cells_are_blank_and_a_zero_is_not() -> None:
+    (map,) = attention_maps(1, 1, 4)
+    values = map.values.copy()
+    values[3, 1] = 0
+    map = a_map(values, map.query_tokens, map.key_tokens, masked=map.masked)
+    cells = trace(heatmap(map).figure, "cells")
+    np.testing.assert_array_equal(np.isnan(cells.z), map.masked)
+
+
+def test_what_is_not_a_number_is_a_cross_of_its_own() -> None:
+    values = np.array([[0.5, np.nan, 0.5], [np.inf, 0.5, 0.5]])
+    crosses = trace(heatmap(a_map(values, "ab", "abc")).figure, "not a number")
+    assert set(zip(crosses.y, crosses.x, strict=True)) == {(0, 1), (1, 0)}
+
+
+def test_selecting_anywhere_on_a_label_gives_the_position_of_the_query() -> None:
+    (map,) = attention_maps(1, 1, 5, n_queries=3, causal=False)
+    points = heatmap(map).figure.data[0]
+    assert points.name == "queries"
+    np.testing.assert_array_equal(points.customdata, points.y)
+    assert set(points.y) == {0, 1, 2}
+
+
+def test_equal_tokens_stay_apart() -> None:
+    map = a_map(np.eye(3), ["the", "the", "the"], ["the", "the", "the"])
+    layout = heatmap(map).figure.layout
+    assert list(layout.xaxis.tickvals) == [0, 1, 2]
+    assert len(set(layout.xaxis.ticktext)) == 3
+
+
+@pytest.mark.parametrize(
+    ("token", "shown"),
+    [
+        ("<b>x</b>", "&#60;b&#62;x&#60;/b&#62;"),
+        ("$$x^2$$", "&#36;&#36;x^2&#36;&#36;"),
+        ("&amp;", "&#38;amp;"),
+        ("\n", "⏎"),
+        ("averyverylongtoken", "averyverylongt…"),
+        ("一二三四五六七八", "一二三四五六七…"),
+    ],
+)
+def test_a_label_is_the_literal_text(token: str, shown: str) -> None:
+    figure = heatmap(a_map([[1.0]], [token], [token])).figure
+    assert trace(figure, "query labels").text == (f"\u2068{shown}\u2069",)
+    assert figure.layout.xaxis3.ticktext == (f"\u2068{shown}\u2069",)
+
+
+def test_hovering_tells_the_whole_token_and_five_digits() -> None:
+    figure = heatmap(a_map([[1.0]], ["averyverylongtoken"], ["b"])).figure
+    assert figure.layout.yaxis.ticktext == ("query 0: \u2068averyverylongtoken\u2069",)
+    assert figure.layout.xaxis.ticktext == ("key 0: \u2068b\u2069",)
+    assert "%{z:.5~g}" in trace(figure, "cells").hovertemplate
+
+
+def test_a_row_is_outlined_and_the_others_dimmed() -> None:
+    (map,) = attention_maps(1, 1, 5)
+    above, below, outline = heatmap(map, row=2).figure.layout.shapes
+    assert (above.y0, above.y1) == (-0.5, 1.5)
+    assert (below.y0, below.y1) == (2.5, 4.5)
+    assert (outline.y0, outline.y1) == (1.5, 2.5)
+
+
+@pytest.mark.parametrize(("row", "n_shapes"), [(0, 2), (4, 2), (None, 0)])
+def test_the_first_and_the_last_row_have_one_neighbour(row: int | None, n_shapes: int) -> None:
+    (map,) = attention_maps(1, 1, 5)
+    assert len(heatmap(map, row=row).figure.layout.shapes) == n_shapes
+
+
+def test_a_long_map_is_the_mean_of_blocks_and_says_so() -> None:
+    (map,) = attention_maps(1, 1, 450, n_queries=301, causal=False)
+    figure = heatmap(map, row=300).figure
+    cells = trace(figure, "cells")
+    assert cells.z.shape == (101, 150)
+    assert cells.z[2, 4] == pytest.approx(float(map.values[6:9, 12:15].mean()))
+    assert cells.zmax == pytest.approx(1 / 3)
+    assert "301 × 450 tokens: each cell is the mean of 3 × 3 tokens" in figure.layout.title.text
+    assert figure.layout.yaxis.ticktext[-1] == "queries 300–300"
+    assert figure.layout.shapes[-1].y0 == 99.5
+
+
+def test_labels_thin_out_until_each_has_room() -> None:
+    (map,) = attention_maps(1, 1, 64)
+    assert len(trace(heatmap(map).figure, "query labels").y) == 22
+    (map,) = attention_maps(1, 1, 20)
+    assert len(trace(heatmap(map).figure, "query labels").y) == 20
+
+
+def test_a_highlighted_row_keeps_its_label_among_fewer() -> None:
+    (map,) = attention_maps(1, 1, 64)
+    shown = trace(heatmap(map, row=10).figure, "query labels").y
+    assert 10 in shown
+    assert np.diff(shown).min() >= 3
+
+
+def test_differences_have_zero_in_the_middle_of_the_scale() -> None:
+    cells = trace(heatmap(a_map([[-0.5, 0.25]], "a", "ab")).figure, "cells")
+    assert (cells.zmin, cells.zmax) == (-0.5, 0.5)
+
+
+def test_a_row_that_is_not_there_is_named_errors() -> None:
+    (map,) = attention_maps(1, 1, 5, n_queries=3, causal=False)
+    with pytest.raises(SelectionError) as caught:
+        heatmap(map, row=3)
+    assert str(caught.value) == "There is no query 3: the map has 3, counted from 0."
+
+
+def test_in_a_terminal_it_is_one_short_line() -> None:
+    (map,) = attention_maps(1, 1, 5)
+    assert repr(heatmap(map)) == "<figure: layer 0, head 0>"
