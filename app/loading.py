@@ -82,7 +82,7 @@ class Looked:
 
 
 def load_model(name: str) -> vizcore.Model:
-    """The model of that name; the page shows progress, or the error, and stops, until it is there."""
+    """The model of that name. Until it is there the page shows progress; on an error it stops."""
     models, _traces = _workshops()
     job = models.order(name, lambda progress: vizcore.load(name, progress=progress))
     model: vizcore.Model = _wait(job, _("Loading {name}").format(name=name))
@@ -90,7 +90,7 @@ def load_model(name: str) -> vizcore.Model:
 
 
 def run_text(model: vizcore.Model, text: str, target: str) -> vizcore.Trace:
-    """The trace of a text; the page shows progress, or the error, and stops, until it is there."""
+    """The trace of a text, with progress and errors as in `load_model`."""
     _models, traces = _workshops()
     key = (id(model), text, target)
     job = traces.order(key, lambda progress: (model, model.trace(text, *_targets(model, target))))

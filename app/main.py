@@ -5,6 +5,8 @@ from pathlib import Path
 
 import streamlit as st
 
+import vizcore
+
 # Streamlit puts this folder on the path, not the one above it.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -12,7 +14,7 @@ from app import sidebar  # noqa: E402
 from app.app_pages import attention, next_token  # noqa: E402
 from app.texts import _  # noqa: E402
 
-st.set_page_config(page_title="Headlight", page_icon=":material/flare:", layout="wide")
+st.set_page_config(page_title="Headlight", page_icon=str(vizcore.asset("icon.svg")), layout="wide")
 page = st.navigation(
     [
         st.Page(
@@ -31,5 +33,6 @@ page = st.navigation(
     ],
     position="top",
 )
+st.html(Path(__file__).with_name("style.css"))
 sidebar.choose()
 page.run()

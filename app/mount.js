@@ -1,23 +1,25 @@
 // Fits a view, `({ el, data, select }) => cleanup`, to a Streamlit component. Streamlit calls the
-// export again whenever the data changes, on the same element, and the last cleanup at the end.
+// export again on the same element whenever the data changes, and the last cleanup at the end. A
+// view called again on its own element takes the new data, so it gets the same one each time.
 
-/** @type {WeakMap<Element, { el: HTMLElement, cleanup: () => void }>} */
-const mounted = new WeakMap();
+/** @type {WeakMap<object, HTMLElement>} */
+const places = new WeakMap();
 
 /**
  * @param {{ parentElement: HTMLElement | ShadowRoot, data: any,
  *           setTriggerValue: (name: string, value: unknown) => void }} component
  */
 export default ({ parentElement, data, setTriggerValue }) => {
-  const before = mounted.get(/** @type {any} */ (parentElement));
-  before?.cleanup();
-  const el = before?.el ?? document.createElement("div");
-  if (!before) parentElement.appendChild(el);
+  const el = places.get(parentElement) ?? document.createElement("div");
+  if (!places.has(parentElement)) {
+    parentElement.appendChild(el);
+    places.set(parentElement, el);
+  }
+  // @ts-ignore: the view's module stands in front of this text when the two are joined
   const cleanup = view({ el, data, select: (choice) => setTriggerValue("select", choice) });
-  mounted.set(/** @type {any} */ (parentElement), { el, cleanup });
   return () => {
-    mounted.get(/** @type {any} */ (parentElement))?.cleanup();
-    mounted.delete(/** @type {any} */ (parentElement));
+    cleanup();
+    places.delete(parentElement);
     el.remove();
   };
 };

@@ -18,7 +18,9 @@ _ADAPTER = (Path(__file__).parent / "mount.js").read_text("utf-8")
 _EXPORT = "export default view;\n"
 
 
-def mount(view: vizcore.View, *, key: str, on_select: Callable[[dict[str, Any]], None], **data: Any) -> None:
+def mount(
+    view: vizcore.View, *, key: str, on_select: Callable[[dict[str, Any]], None], **data: Any
+) -> None:
     """Show a view here.
 
     Args:

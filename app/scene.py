@@ -1,14 +1,17 @@
 """`Scene`: what the app shows, as one value.
 
-Everything on a page follows from its widgets' values, which Streamlit keeps in the address
-(`bind="query-params"`). The keys are the names below, so a scene can be read from the state in one
-place and written as a link in another. What is clicked in a view goes to the same keys.
+Everything on a page follows from its scene, and the scene is the address. Model and texts are the
+side bar's widgets, which Streamlit itself keeps there (`bind="query-params"`). What is picked on a
+page (a head, a token) belongs to no widget and has to outlive the page, since Streamlit drops the
+address of a widget that is not shown; so `pick` writes it there, under the same kind of key.
 """
 
-from collections.abc import Mapping, MutableMapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 from urllib.parse import urlencode
+
+import streamlit as st
 
 LONGEST_LINK = 6000
 """Characters of an address that browsers, proxies and chat programs pass on unharmed."""
@@ -16,7 +19,7 @@ LONGEST_LINK = 6000
 
 @dataclass(frozen=True)
 class Scene:
-    """What is looked at. The fields are the keys of the widgets and of the address.
+    """What is looked at. The fields are the keys in the address.
 
     Args:
         model: a catalogue name, a Hub id or a folder.
@@ -36,14 +39,26 @@ class Scene:
     token: int | None = None
 
     @classmethod
-    def read(cls, state: Mapping[str, Any]) -> Self:
-        """The scene that the widgets' values make, or that an address names."""
-        given = {field.name: state[field.name] for field in fields(cls) if field.name in state}
-        return cls(**{"model": "", "text": ""} | {k: v for k, v in given.items() if v is not None})
+    def read(cls, state: Mapping[str, Any], address: Mapping[str, str]) -> Self:
+        """The scene that the side bar's values and the picks in the address make.
+
+        Whatever in an address is no number, or no kind of attention, counts as not picked.
+        """
+        kind = address.get("kind", "")
+        return cls(
+            model=state.get("model") or "",
+            text=state.get("text") or "",
+            target=state.get("target") or "",
+            kind=kind if kind in ("decoder", "encoder", "cross") else "",
+            layer=_number(address.get("layer")),
+            head=_number(address.get("head")),
+            token=_number(address.get("token")),
+        )
 
     def link(self) -> str:
         """The part of an address behind the question mark that brings this scene back."""
-        return urlencode({key: value for key, value in asdict(self).items() if value not in (None, "")})
+        given = {key: value for key, value in asdict(self).items() if value not in (None, "")}
+        return urlencode(given)
 
     @property
     def fits_a_link(self) -> bool:
@@ -51,8 +66,23 @@ class Scene:
         return len(self.link()) <= LONGEST_LINK
 
 
-def keep_in_range(state: MutableMapping[str, Any], key: str, low: int, high: int) -> None:
-    """Bring a number that was picked for another text or model back to where it can be."""
-    value = state.get(key)
-    if value is not None:
-        state[key] = min(max(int(value), low), high)
+def current() -> Scene:
+    """The scene of this session."""
+    return Scene.read(st.session_state, st.query_params)
+
+
+def pick(**picks: int | str | None) -> None:
+    """Put what was picked into the address; None takes it out."""
+    for key, value in picks.items():
+        if value is None and key in st.query_params:
+            del st.query_params[key]
+    st.query_params.update({key: str(value) for key, value in picks.items() if value is not None})
+
+
+def within(picked: int | None, low: int, high: int) -> int | None:
+    """A number that was picked for another text or model, brought back to where it can be."""
+    return None if picked is None else min(max(picked, low), high)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() and len(text) < 10 else None

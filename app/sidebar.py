@@ -1,11 +1,11 @@
-"""The side bar: which model, which text. It is the same on every page, so every link carries both."""
+"""The side bar: which model, which text. It is on every page, so every link carries both."""
 
 import tomllib
 
 import streamlit as st
 
 import vizcore
-from app.scene import Scene
+from app.scene import current, pick
 from app.texts import _, literal
 
 
@@ -15,8 +15,8 @@ def _examples() -> list[tuple[str, str]]:
         return [(one["title"], one["text"]) for one in tomllib.load(file)["example"]]
 
 
-def choose() -> Scene:
-    """Show the widgets and return what they say."""
+def choose() -> None:
+    """Show the widgets."""
     entries = {entry.name: entry for entry in vizcore.entries()}
     examples = _examples()
     with st.sidebar:
@@ -41,6 +41,7 @@ def choose() -> Scene:
             key="text",
             bind="query-params",
             height=120,
+            on_change=_forget_token,
             help=_("Ctrl+Enter, or a click elsewhere, runs it."),
         )
         if entry is not None and entry.kind == "encoder-decoder":
@@ -50,17 +51,13 @@ def choose() -> Scene:
                 bind="query-params",
                 placeholder=_("empty: the model writes it"),
             )
-        st.caption(_("Or try one of these:"))
-        for number, (title, text) in enumerate(examples):
-            st.button(
-                title,
-                key=f"example_{number}",
-                on_click=_take,
-                args=(text,),
-                width="stretch",
-                type="tertiary",
-            )
-        scene = Scene.read(st.session_state)
+        with st.container(gap="xxsmall"):
+            st.caption(_("Or try one of these:"))
+            for number, (title, text) in enumerate(examples):
+                st.button(
+                    title, key=f"example_{number}", on_click=_take, args=(text,), type="tertiary"
+                )
+        scene = current()
         if not scene.fits_a_link:
             st.caption(
                 _(
@@ -68,10 +65,13 @@ def choose() -> Scene:
                     "bring it back everywhere. Share the text itself."
                 )
             )
-    return scene
 
 
 def _take(text: str) -> None:
     st.session_state["text"] = text
-    for key in ("target", "token"):
-        st.session_state.pop(key, None)
+    _forget_token()
+
+
+def _forget_token() -> None:
+    """A position in one text means nothing in another."""
+    pick(token=None)

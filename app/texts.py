@@ -25,3 +25,10 @@ _ = _catalogue().gettext
 def literal(text: str) -> str:
     """Text of somebody else's, such as a token, so that Markdown shows it as it is."""
     return _MARKDOWN.sub(r"\\\1", text)
+
+
+def code(text: str) -> str:
+    """Somebody else's text as a span of code: Markdown reads nothing in it, spaces stay visible."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {text} {fence}"

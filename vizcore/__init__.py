@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from vizcore.views.figures import heatmap
     from vizcore.views.model_view import model_view
     from vizcore.views.page import View
+    from vizcore.views.tokens_view import tokens_view
 
 __version__ = "0.1.0"
 
@@ -73,6 +74,7 @@ __all__ = [
     "load",
     "model_view",
     "surprisal",
+    "tokens_view",
     "trace_surprisal",
 ]
 
@@ -89,6 +91,7 @@ _HOME = {
     "vizcore.views.figures": ("heatmap",),
     "vizcore.views.model_view": ("model_view",),
     "vizcore.views.page": ("View",),
+    "vizcore.views.tokens_view": ("tokens_view",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULE_OF |= {name: "vizcore.errors" for name in __all__ if name.endswith("Error")}

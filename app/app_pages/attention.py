@@ -2,39 +2,51 @@
 
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 import vizcore
+from app import fields
 from app.loading import draw_heads, load_model, run_text
 from app.mount import mount
-from app.scene import Scene, keep_in_range
-from app.texts import _, literal
+from app.scene import Scene, current, pick, within
+from app.texts import _, code, literal
 
 GRID_WIDTH, MAP_WIDTH = 5, 7
-N_LOOKED_AT = 5
+GRID_HEIGHT = 620
+MAP_HEIGHT = 490
+N_LOOKED_AT = 4
 
 
 def show() -> None:
     """Draw the page."""
-    scene = Scene.read(st.session_state)
+    scene = current()
     model = load_model(scene.model)
-    trace = run_text(model, scene.text, scene.target)
-    _look(trace)
+    _look(run_text(model, scene.text, scene.target))
 
 
 @st.fragment
 def _look(trace: vizcore.Trace) -> None:
-    kind = _kind(trace)
+    scene = current()
+    kind = _kind(trace, scene)
     view = draw_heads(trace, kind)
     grid, large = st.columns([GRID_WIDTH, MAP_WIDTH], gap="medium")
     with large:
-        layer, head = _head(trace, kind, view)
-        _open_head(trace.map(layer, head, kind))
+        with st.container(horizontal=True):
+            layer, head = _head(trace, kind, scene)
+            row = _row(trace, kind, scene)
+        _open_head(trace.map(layer, head, kind), row)
     with grid:
-        mount(view, key=f"grid_{kind}", on_select=_pick_head, selected=[layer, head])
+        mount(
+            view,
+            key=f"grid_{kind}",
+            on_select=_pick_head,
+            selected=[layer, head],
+            height=GRID_HEIGHT,
+        )
 
 
-def _kind(trace: vizcore.Trace) -> str:
+def _kind(trace: vizcore.Trace, scene: Scene) -> str:
     if len(trace.kinds) == 1:
         return trace.kinds[0]
     words = {
@@ -42,41 +54,80 @@ def _kind(trace: vizcore.Trace) -> str:
         "decoder": _("Target looks at target"),
         "cross": _("Target looks at source"),
     }
+    st.session_state["field_kind"] = scene.kind if scene.kind in trace.kinds else "cross"
     return st.segmented_control(
         _("Attention"),
         trace.kinds,
         format_func=words.__getitem__,
-        default="cross",
-        key="kind",
-        bind="query-params",
+        key="field_kind",
+        on_change=lambda: pick(kind=st.session_state["field_kind"]),
         required=True,
         label_visibility="collapsed",
     )
 
 
-def _head(trace: vizcore.Trace, kind: str, view: vizcore.View) -> tuple[int, int]:
-    """The head that is open; the one that is easiest to read if none was picked."""
+def _head(trace: vizcore.Trace, kind: str, scene: Scene) -> tuple[int, int]:
+    """The head that is open, in two fields that say so."""
     layers, n_heads = trace.layers(kind), trace.n_heads(kind)
-    first_layer, first_head = 0, 0
-    keep_in_range(st.session_state, "layer", layers[0], layers[-1])
-    keep_in_range(st.session_state, "head", 0, n_heads - 1)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        layer = st.number_input(
-            _("Layer"), layers[0], layers[-1], first_layer, key="layer", bind="query-params", width=130
-        )
-        head = st.number_input(
-            _("Head"), 0, n_heads - 1, first_head, key="head", bind="query-params", width=130
-        )
-    return int(layer), int(head)
+    layer = within(scene.layer, layers[0], layers[-1])
+    head = within(scene.head, 0, n_heads - 1)
+    layer = fields.number(_("Layer"), "layer", layer or 0, layers[0], layers[-1])
+    head = fields.number(_("Head"), "head", head or 0, 0, n_heads - 1)
+    return layer or 0, head or 0
+
+
+def _row(trace: vizcore.Trace, kind: str, scene: Scene) -> int | None:
+    """The query token that is looked at closely, if one was picked."""
+    last = len(trace.query_tokens(kind)) - 1
+    return fields.number(
+        _("Token"),
+        "token",
+        within(scene.token, 0, last),
+        0,
+        last,
+        help=_("Click on a token left of the map, or type its number, to see where it looks."),
+    )
 
 
 def _pick_head(choice: dict[str, Any]) -> None:
-    st.session_state["layer"] = choice["layer"]
-    st.session_state["head"] = choice["head"]
+    pick(layer=choice["layer"], head=choice["head"])
 
 
-def _open_head(one: vizcore.AttentionMap) -> None:
-    st.markdown(f"**{literal(one.name)}** {literal(vizcore.describe(one).text)}")
-    row = st.session_state.get("token")
-    figure = vizcore.heatmap(one, row=row, dark=st.context.theme.type == "dark").figure
-    st.plotly_chart(figure, key="map", theme=None, on_select="rerun", selection_mode="points")
+def _open_head(one: vizcore.AttentionMap, row: int | None) -> None:
+    st.markdown(
+        _("**{head}** {does}").format(
+            head=literal(one.name.capitalize()), does=literal(vizcore.describe(one).text)
+        )
+        + "  \n"
+        + _looked_at(one, row)
+    )
+    figure = vizcore.heatmap(
+        one, row=row, dark=st.context.theme.type == "dark", height=MAP_HEIGHT
+    ).figure
+    st.plotly_chart(
+        figure.update_layout(title=None, margin_t=10),
+        key="map",
+        theme=None,
+        on_select=_pick_row,
+        selection_mode="points",
+        config={"displaylogo": False},
+    )
+
+
+def _pick_row() -> None:
+    points = st.session_state["map"]["selection"]["points"]
+    rows = [point["customdata"] for point in points if point.get("curve_number") == 0]
+    if rows:
+        row = rows[0][0] if isinstance(rows[0], list) else rows[0]
+        pick(token=int(row))
+
+
+def _looked_at(one: vizcore.AttentionMap, row: int | None) -> str:
+    """One line on where the picked token looks most, or how to pick one."""
+    if row is None:
+        return _("Click on a token left of the map to see where it looks.")
+    weights = pd.Series(one.values[row]).nlargest(N_LOOKED_AT)
+    places = [f"{code(one.key_tokens[key])} {weight:.3f}" for key, weight in weights.items()]
+    return _("{token} looks most at {places}").format(
+        token=code(one.query_tokens[row]), places=" \u2002".join(places)
+    )

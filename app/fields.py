@@ -1,0 +1,41 @@
+"""Number fields for what is picked on a page: they show it, and picking another puts it there."""
+
+import streamlit as st
+
+from app.scene import pick
+from app.texts import _
+
+WIDTH = 130
+
+
+def number(
+    label: str, name: str, picked: int | None, low: int, high: int, *, help: str | None = None
+) -> int | None:
+    """A field for one number of the scene.
+
+    Args:
+        label: above the field.
+        name: of the scene's value, such as "layer".
+        picked: what is picked now; None for nothing, which the field then allows.
+        low, high: what can be picked.
+        help: behind the question mark.
+    """
+    key = f"field_{name}"
+    st.session_state[key] = picked
+
+    def changed() -> None:
+        value = st.session_state[key]
+        pick(**{name: None if value is None else int(value)})
+
+    value = st.number_input(
+        label,
+        low,
+        high,
+        value=None,
+        key=key,
+        on_change=changed,
+        placeholder=_("any"),
+        width=WIDTH,
+        help=help,
+    )
+    return None if value is None else int(value)
