@@ -99,6 +99,21 @@ def test_a_separator_is_called_by_its_name() -> None:
     assert describe(map).text == "looks at [SEP], 0.90"
 
 
+def test_one_token_in_the_middle_counts_for_queries_that_are_not_at_it_or_beside_it() -> None:
+    place = np.zeros((len(TEXT), len(TEXT)), dtype=bool)
+    place[:, 1] = True
+    map = soft(place, causal=True)
+    expected = mean([float(map.values[query, 1]) for query in range(3, len(TEXT))])
+    assert describe(map).score == pytest.approx(expected, abs=1e-6)
+    assert describe(map).text == f"looks at one place, “cat”, {expected:.2f}"
+
+
+def test_one_token_near_the_end_is_no_habit_if_few_queries_can_see_it() -> None:
+    place = np.zeros((len(TEXT), len(TEXT)), dtype=bool)
+    place[:, 6] = True
+    assert describe(soft(place, causal=True)).name != "fixed"
+
+
 def test_uniform_attention_spreads_over_as_many_tokens_as_there_are() -> None:
     map = AttentionMap(np.full((6, 6), 1 / 6), BERT, BERT)
     assert describe(map).name == "spread"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from vizcore.errors import ShapeError
 from vizcore.maps import AttentionMap
@@ -88,12 +88,14 @@ def describe_all(
     - single keys: "previous" p - 1, "next" p + 1, "itself" p, "first" 0;
     - "same": every other key with the same token;
     - "separator": special tokens such as `[SEP]` or `</s>`, but not the one at key 0 or at p;
-    - "punctuation": tokens of nothing but punctuation or line breaks, but not that at key 0 or p.
+    - "punctuation": tokens of nothing but punctuation or line breaks, but not that at key 0 or p;
+    - "fixed": of the other keys the one with the most weight in all, for queries that are not at
+      it or next to it, if these are at least half of all.
 
     Attention to another text:
 
     - "end": the last key;
-    - "fixed": whichever one other key has the highest mean weight.
+    - "fixed": of the other keys the one with the most weight in all.
 
     A candidate is named if its score is at least `PARTLY` and beats uniform attention over the
     visible keys by at least `BEYOND_CHANCE` of the distance between that and 1; of several, the
@@ -136,8 +138,12 @@ def describe_all(
     n_heads = len(values)
     if kind != "cross" and tuple(query_tokens) == tuple(key_tokens)[n_keys - n_queries :]:
         candidates = _self_candidates(key_tokens, n_queries)
+        own = np.arange(n_keys - n_queries, n_keys)
+        candidates += _favourites(key_tokens, weights, usable, own=own, besides=0)
     else:
-        candidates = _cross_candidates(key_tokens, weights, usable)
+        end = _at_each_query(np.arange(n_keys) == n_keys - 1, n_queries)
+        candidates = [_Candidate("end", "the end token", end)]
+        candidates += _favourites(key_tokens, weights, usable, own=None, besides=n_keys - 1)
     scores = np.zeros((len(candidates), n_heads))
     gains = np.full((len(candidates), n_heads), -np.inf)
     for index, candidate in enumerate(candidates):
@@ -166,6 +172,7 @@ class _Candidate:
     targets: Bool[np.ndarray, "query key"]
     told_apart: Bool[np.ndarray, " query"] | None = None
     min_queries: int = 1
+    heads: Bool[np.ndarray, " head"] | None = None
 
     def found(self, score: float) -> Pattern:
         verb = "looks at" if score >= MOSTLY else "looks partly at"
@@ -190,8 +197,10 @@ def _score(
     divisor = np.maximum(n_counted, 1)
     score = (on_targets * counted).sum(axis=1, dtype=np.float64) / divisor
     chance = (counted * (n_targets / np.maximum(n_visible, 1))).sum(axis=1) / divisor
-    gain = np.where(n_counted >= candidate.min_queries, (score - chance) / (1 - chance), -np.inf)
-    return score, gain
+    holds = n_counted >= candidate.min_queries
+    if candidate.heads is not None:
+        holds &= candidate.heads
+    return score, np.where(holds, (score - chance) / (1 - chance), -np.inf)
 
 
 def _special_case(
@@ -254,28 +263,37 @@ def _self_candidates(tokens: Sequence[str], n_queries: int) -> list[_Candidate]:
     ]
 
 
-def _cross_candidates(
+def _favourites(
     tokens: Sequence[str],
     weights: Float[np.ndarray, "head query key"],
     usable: Bool[np.ndarray, "head query"],
+    *,
+    own: Int[np.ndarray, " query"] | None,
+    besides: int,
 ) -> list[_Candidate]:
+    """The keys that have the most weight of a head, besides one: "fixed"."""
     n_queries, n_keys = weights.shape[1:]
+    if n_keys < 2 or not len(weights):
+        return []
+    totals = np.einsum("hqk,hq->hk", weights, usable.astype(weights.dtype))
+    totals[:, besides] = -1
     column = np.arange(n_keys)
-    every_query = np.ones((n_queries, 1), dtype=bool)
-    candidates = [_Candidate("end", "the end token", every_query & (column == n_keys - 1))]
-    if n_keys > 1:
-        totals = np.einsum("hqk,hq->hk", weights, usable.astype(weights.dtype))
-        favourites = np.unique(totals[:, :-1].argmax(axis=1))
-        candidates += [
-            _Candidate(
-                "fixed",
-                f"one place, “{tokens[key].strip()}”",
-                every_query & (column == key),
-                min_queries=MIN_QUERIES_TO_REPEAT,
-            )
-            for key in favourites
-        ]
-    return candidates
+    favourite = totals.argmax(axis=1)
+    return [
+        _Candidate(
+            "fixed",
+            f"one place, “{tokens[key].strip(_SPACE_MARKS) or tokens[key]}”",
+            _at_each_query(column == key, n_queries),
+            told_apart=None if own is None else np.abs(own - key) > 1,
+            min_queries=max(MIN_QUERIES_TO_REPEAT, n_queries // 2),
+            heads=favourite == key,
+        )
+        for key in np.unique(favourite)
+    ]
+
+
+def _at_each_query(keys: Bool[np.ndarray, " key"], n_queries: int) -> Bool[np.ndarray, "query key"]:
+    return np.tile(keys, (n_queries, 1))
 
 
 def _is_special(token: str) -> bool:

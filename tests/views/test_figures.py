@@ -135,4 +135,4 @@ def test_a_row_that_is_not_there_is_named_errors() -> None:
 
 def test_in_a_terminal_it_is_one_short_line() -> None:
     (map,) = attention_maps(1, 1, 5)
-    assert repr(heatmap(map)) == "<figure: layer 0, head 0>"
+    assert repr(heatmap(map)) == "<figure: Layer 0, head 0>"

@@ -39,6 +39,17 @@ def test_each_module_is_there_once_after_those_it_imports(folder: Path) -> None:
     )
 
 
+def test_lines_that_are_only_comments_stay_behind(folder: Path) -> None:
+    (folder / "a.js").write_text(
+        "/**\n * What for.\n */\n\n  // why\nexport default function mount() {\n"
+        "  return /** @type {any} */ (1) / 2;\n}\n/** Not this: */ mount.x = 1;\n"
+    )
+    assert "const $a = (() => {\nfunction mount() {\n  return /** @type {any} */ (1) / 2;\n}\n" in (
+        page.script("a")
+    )
+    assert "/** Not this: */ mount.x = 1;" in page.script("a")
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -88,7 +88,7 @@ def heatmap(
             go.Scatter(x=[None], y=[None], xaxis="x3", showlegend=False, hoverinfo="skip"),
         ],
     )
-    return FigureView(figure, title=map.name, background="#0e1117" if dark else "#ffffff")
+    return FigureView(figure, title=_title(map), background="#0e1117" if dark else "#ffffff")
 
 
 @dataclass(frozen=True)
@@ -234,6 +234,10 @@ def _cells(
     )
 
 
+def _title(map: AttentionMap) -> str:
+    return map.name[:1].upper() + map.name[1:]
+
+
 def _scale(
     values: Float[np.ndarray, "row column"], map: AttentionMap, keys_a_cell: int
 ) -> tuple[float, float]:
@@ -280,7 +284,7 @@ def _layout(
     horizontal = longest * 8 < keys.pitch * keys.every
     slanted = keys.pitch * keys.every >= 24
     bare = {"showgrid": False, "zeroline": False, "showline": False, "ticks": ""}
-    title = map.name[:1].upper() + map.name[1:]
+    title = _title(map)
     if queries.block * keys.block > 1:
         title += (
             f"<br><sup>{len(map.query_tokens)} × {len(map.key_tokens)} tokens: each cell is the "

@@ -161,6 +161,7 @@ class ModelView {
     const { maps, data } = this;
     if (!maps || !data || !this.visible || this.grid.clientWidth === 0) return;
     const theme = readTheme(this.root, data.colours, data.low < 0);
+    this.root.style.colorScheme = theme.dark ? "dark" : "light";
     this.root.style.setProperty("--ramp", (theme.dark ? data.colours.dark : data.colours.light)[
       data.low < 0 ? "diverging" : "sequential"
     ].join(", "));

@@ -20,6 +20,7 @@ FOLDER = Path(__file__).parent
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w]+)\.js";?$', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?:(async function|function|const|class) (\w+))", re.MULTILINE)
 _DEFAULT = re.compile(r"^export default (?:(?:async )?function )?(\w+)", re.MULTILINE)
+_COMMENT = re.compile(r"^[ \t]*(?://.*|/\*(?:(?!\*/)[\s\S])*\*/[ \t]*)\n", re.MULTILINE)
 _LAST_LINE = "export default view;\n"
 _ANY = re.compile(r"^\s*(?:import|export)\b.*$", re.MULTILINE)
 
@@ -127,4 +128,5 @@ def _visit(name: str, done: dict[str, str], above: list[str]) -> None:
 
 
 def _text(name: str) -> str:
-    return (FOLDER / f"{name}.js").read_text("utf-8")
+    """A module without the lines that are only comments: some notebooks put all in one line."""
+    return _COMMENT.sub("", (FOLDER / f"{name}.js").read_text("utf-8"))
