@@ -102,7 +102,9 @@ def test_a_long_map_is_the_mean_of_blocks_and_says_so() -> None:
     assert cells.z.shape == (101, 150)
     assert cells.z[2, 4] == pytest.approx(float(map.values[6:9, 12:15].mean()))
     assert cells.zmax == pytest.approx(1 / 3)
-    assert "301 × 450 tokens: each cell is the mean of 3 × 3 tokens" in figure.layout.title.text
+    assert figure.layout.xaxis3.title.text == (
+        "key (looked at)<br>301 × 450 tokens: each cell is the mean of 3 × 3"
+    )
     assert figure.layout.yaxis.ticktext[-1] == "queries 300–300"
     assert figure.layout.shapes[-1].y0 == 99.5
 

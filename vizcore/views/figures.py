@@ -284,14 +284,21 @@ def _layout(
     horizontal = longest * 8 < keys.pitch * keys.every
     slanted = keys.pitch * keys.every >= 24
     bare = {"showgrid": False, "zeroline": False, "showline": False, "ticks": ""}
-    title = _title(map)
+    # Beside the axis, not in the title: a host that has a title of its own takes ours away.
+    key_title = "key (looked at)"
     if queries.block * keys.block > 1:
-        title += (
-            f"<br><sup>{len(map.query_tokens)} × {len(map.key_tokens)} tokens: each cell is the "
-            f"mean of {queries.block} × {keys.block} tokens</sup>"
+        key_title += (
+            f"<br>{len(map.query_tokens)} × {len(map.key_tokens)} tokens: "
+            f"each cell is the mean of {queries.block} × {keys.block}"
         )
     return {
-        "title": {"text": title, "font": {"size": 18}, "x": 0.01, "y": 0.97, "yanchor": "top"},
+        "title": {
+            "text": _title(map),
+            "font": {"size": 18},
+            "x": 0.01,
+            "y": 0.97,
+            "yanchor": "top",
+        },
         "height": height,
         "margin": {"l": 34, "r": 10, "t": 70, "b": 10},
         "font": {"size": FONT_SIZE, "color": style.text},
@@ -324,7 +331,7 @@ def _layout(
             "overlaying": "x",
             "matches": "x",
             "side": "top",
-            "title": {"text": "key (looked at)", "standoff": 6},
+            "title": {"text": key_title, "standoff": 6},
             "tickvals": keys.shown,
             "ticktext": [keys.labels[place] for place in keys.shown],
             "tickangle": 0 if horizontal else -45 if slanted else -90,
