@@ -7,6 +7,7 @@ heads it is given, so for long texts give it one head at a time.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,7 +18,7 @@ from vizcore.errors import ShapeError
 
 def attention_weights(
     query: Float[Tensor, "... query d_head"],
-    key: Float[Tensor, "... key d_head"],
+    key: Float[Tensor, "... key _"],
     *,
     mask: Tensor | None = None,
     causal: bool = False,
@@ -34,7 +35,8 @@ def attention_weights(
 
     Args:
         query: (..., head, query, d_head), or (query, d_head) for a single head.
-        key: (..., kv_head, key, d_head). Where there are fewer key heads than query heads, each
+        key: (..., kv_head, key, d_head); whether the last axis fits is checked here, to say more
+            than an annotation could. Where there are fewer key heads than query heads, each
             serves an equal group of query heads, in order.
         mask: broadcasts to (..., head, query, key). Boolean: True where a query may look.
             Floating point: added to the scores, as `transformers` does in eager mode.
@@ -69,6 +71,7 @@ def attention_weights(
         scores = scores.masked_fill(~visible, -torch.inf)
 
     if sinks is not None:
+        _check_sinks(sinks, scores)
         sink_column = sinks.to(precision)[:, None, None].expand(*scores.shape[:-1], 1)
         return torch.cat([scores, sink_column], dim=-1).softmax(dim=-1)[..., :-1]
     blind = torch.isneginf(scores).all(dim=-1, keepdim=True)
@@ -77,8 +80,8 @@ def attention_weights(
 
 def attention(
     query: Float[Tensor, "... query d_head"],
-    key: Float[Tensor, "... key d_head"],
-    value: Float[Tensor, "... key d_value"],
+    key: Float[Tensor, "... key _"],
+    value: Float[Tensor, "... _ d_value"],
     *,
     mask: Tensor | None = None,
     causal: bool = False,
@@ -129,6 +132,8 @@ def _one_key_head_per_query_head(query: Tensor, key: Tensor, *, name: str = "key
         )
     elif query.ndim > 2 and key.ndim > 2 and query.shape[-3] % key.shape[-3]:
         problem = f"{query.shape[-3]} query heads cannot share {key.shape[-3]} {name} heads equally"
+    elif not _broadcast(query.shape[:-3], key.shape[:-3]):
+        problem = "the axes before the heads, such as a batch, must fit together"
     if problem is not None:
         raise ShapeError(
             f"query has shape {tuple(query.shape)} and {name} has shape {tuple(key.shape)}: "
@@ -137,6 +142,11 @@ def _one_key_head_per_query_head(query: Tensor, key: Tensor, *, name: str = "key
     if query.ndim > 2 and key.ndim > 2 and query.shape[-3] != key.shape[-3]:
         return key.repeat_interleave(query.shape[-3] // key.shape[-3], dim=-3)
     return key
+
+
+def _broadcast(one: Sequence[int], other: Sequence[int]) -> bool:
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return all(mine == theirs or 1 in (mine, theirs) for mine, theirs in pairs)
 
 
 def _visible(
@@ -155,6 +165,15 @@ def _visible(
         triangle = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
         visible = triangle if visible is None else visible & triangle
     return visible
+
+
+def _check_sinks(sinks: Tensor, scores: Float[Tensor, "... query key"]) -> None:
+    n_heads = scores.shape[-3] if scores.ndim > 2 else 1
+    if sinks.shape != (n_heads,):
+        raise ShapeError(
+            f"sinks has shape {tuple(sinks.shape)} and the scores have shape "
+            f"{tuple(scores.shape)}: it needs one number for each head."
+        )
 
 
 def _fitting(name: str, tensor: Tensor, scores: Float[Tensor, "... query key"]) -> Tensor:

@@ -10,7 +10,6 @@ a recorder of its own or none. Not for networks that don't call transformers' At
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -112,7 +111,7 @@ class Recorder:
     calls: list[AttentionCall] = field(default_factory=list)
     _tokens: list[Token["Recorder | None"]] = field(default_factory=list, repr=False)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Recorder":
         self._tokens.append(_recorder.set(self))
         return self
 
