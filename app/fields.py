@@ -9,15 +9,23 @@ WIDTH = 130
 
 
 def number(
-    label: str, name: str, picked: int | None, low: int, high: int, *, help: str | None = None
+    label: str,
+    name: str,
+    picked: int | None,
+    low: int,
+    high: int,
+    *,
+    optional: bool = False,
+    help: str | None = None,
 ) -> int | None:
     """A field for one number of the scene.
 
     Args:
         label: above the field.
         name: of the scene's value, such as "layer".
-        picked: what is picked now; None for nothing, which the field then allows.
+        picked: what is picked now.
         low, high: what can be picked.
+        optional: whether nothing can be picked, too.
         help: behind the question mark.
     """
     key = f"field_{name}"
@@ -31,7 +39,7 @@ def number(
         label,
         low,
         high,
-        value=None,
+        value=None if optional else "min",
         key=key,
         on_change=changed,
         placeholder=_("any"),

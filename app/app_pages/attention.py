@@ -85,6 +85,7 @@ def _row(trace: vizcore.Trace, kind: str, scene: Scene) -> int | None:
         within(scene.token, 0, last),
         0,
         last,
+        optional=True,
         help=_("Click on a token left of the map, or type its number, to see where it looks."),
     )
 

@@ -1,0 +1,132 @@
+"""The page Attention, as somebody in front of it sees it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import Visitor
+
+SENTENCE = "The doctor asked the nurse a question"
+GRID = "canvas.all"
+
+
+def place_of(visitor: Visitor, layer: int, head: int) -> dict[str, float]:
+    """Where on the canvas that head is: found by pointing, as a person does, with the keyboard."""
+    canvas = visitor.page.locator(GRID)
+    canvas.focus()
+    marked = visitor.page.locator(".mark.pointed")
+    status = visitor.page.locator(".model-view .status")
+    for key, times in (("ArrowRight", layer), ("ArrowDown", head)):
+        for _ in range(times):
+            canvas.press(key)
+    assert f"Layer {layer} · Head {head}:" in status.inner_text()
+    box, outer = marked.bounding_box(), canvas.bounding_box()
+    return {
+        "x": box["x"] - outer["x"] + box["width"] / 2,
+        "y": box["y"] - outer["y"] + box["height"] / 2,
+    }
+
+
+def test_a_typed_sentence_shows_the_maps_of_that_sentence(visitor: Visitor, smollm2: Any) -> None:
+    visitor.open()
+    visitor.type(SENTENCE)
+    visitor.expect_map(smollm2.trace(SENTENCE).attention(0, 0))
+    visitor.address_has(text=SENTENCE)
+
+
+def test_a_clicked_head_opens_and_is_in_the_address(visitor: Visitor, smollm2: Any) -> None:
+    visitor.open(text=SENTENCE)
+    visitor.page.locator(GRID).click(position=place_of(visitor, 4, 2))
+    visitor.expect_map(smollm2.trace(SENTENCE).attention(4, 2))
+    visitor.address_has(layer=4, head=2, text=SENTENCE)
+
+
+def test_the_keyboard_alone_opens_a_head(visitor: Visitor, smollm2: Any) -> None:
+    visitor.open(text=SENTENCE)
+    place_of(visitor, 1, 3)
+    visitor.page.keyboard.press("Enter")
+    visitor.expect_map(smollm2.trace(SENTENCE).attention(1, 3))
+    visitor.address_has(layer=1, head=3)
+
+
+def test_the_copied_link_brings_back_the_same_picture(
+    visitor: Visitor, another_visitor: Callable[..., Visitor], smollm2: Any
+) -> None:
+    visitor.open(text=SENTENCE)
+    visitor.page.locator(GRID).click(position=place_of(visitor, 3, 5))
+    visitor.address_has(layer=3, head=5)
+    colleague = another_visitor()
+    colleague.page.goto(visitor.page.url)
+    colleague.settle()
+    colleague.expect_map(smollm2.trace(SENTENCE).attention(3, 5))
+    status = colleague.page.locator(".model-view .status")
+    assert status.inner_text().startswith("Layer 3 · Head 5:")
+
+
+def test_reloading_changes_nothing(visitor: Visitor, smollm2: Any) -> None:
+    visitor.open(text=SENTENCE, layer=7, head=1, token=2)
+    before = visitor.page.url
+    visitor.page.reload()
+    visitor.settle()
+    assert visitor.page.url == before
+    visitor.expect_map(smollm2.trace(SENTENCE).attention(7, 1))
+
+
+def test_back_returns_to_the_page_before_with_what_was_on_it(
+    visitor: Visitor, smollm2: Any
+) -> None:
+    visitor.open(text=SENTENCE)
+    visitor.page.locator(GRID).click(position=place_of(visitor, 2, 1))
+    visitor.address_has(layer=2, head=1)
+    visitor.page.get_by_role("link", name="Next token").click()
+    visitor.page.wait_for_selector("[data-testid=stDataFrame]")
+    visitor.page.go_back()
+    visitor.expect_map(smollm2.trace(SENTENCE).attention(2, 1))
+    visitor.address_has(layer=2, head=1, text=SENTENCE)
+
+
+def test_a_clicked_token_highlights_its_row(visitor: Visitor, smollm2: Any) -> None:
+    visitor.open(text=SENTENCE, layer=2, head=1)
+    label = visitor.page.locator(".js-plotly-plot .scatterlayer text").nth(4)
+    box = label.bounding_box()
+    visitor.page.mouse.click(box["x"] + box["width"] - 3, box["y"] + box["height"] / 2)
+    visitor.address_has(token=4)
+    row = smollm2.trace(SENTENCE).attention(2, 1)[4]
+    visitor.page.get_by_text(f"{row.max():.3f}").first.wait_for()
+    visitor.page.wait_for_function(  # dimmed above and below, outlined around
+        "document.querySelector('.js-plotly-plot').layout.shapes?.length === 3"
+    )
+
+
+def test_numbers_that_are_out_of_range_open_the_nearest_head(
+    visitor: Visitor, smollm2: Any
+) -> None:
+    visitor.open(text=SENTENCE, layer=999, head=77, token=4000)
+    visitor.expect_map(smollm2.trace(SENTENCE).attention(29, 8))
+
+
+def test_another_model_shows_its_own_maps(visitor: Visitor, minilm: Any) -> None:
+    visitor.open(text=SENTENCE, model="minilm-l6", layer=5, head=11)
+    visitor.expect_map(minilm.trace(SENTENCE).attention(5, 11))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\x00", "word " * 9000], ids=["empty", "NUL", "longer than the context"]
+)
+def test_a_text_that_cannot_be_run_is_answered_in_words_and_kept(
+    visitor: Visitor, text: str
+) -> None:
+    visitor.open(text=SENTENCE)
+    visitor.type(text)
+    alert = visitor.page.get_by_test_id("stAlert")
+    alert.wait_for()
+    assert "The text" in alert.inner_text() or "Character 0 is NUL" in alert.inner_text()
+    field = visitor.page.get_by_role("textbox", name="Text", exact=True)
+    assert field.input_value() == text
+
+
+def test_a_model_that_is_not_there_is_answered_in_words(visitor: Visitor) -> None:
+    visitor.open(text=SENTENCE, model="./no/such/folder")
+    alert = visitor.page.get_by_test_id("stAlert").inner_text()
+    assert "There is no folder or file ./no/such/folder. Check the path." in alert
