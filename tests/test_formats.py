@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -67,7 +68,7 @@ def test_pickled_weights_are_refused_with_a_command_that_converts_them(folder: P
         "code that somebody put into it, so Headlight reads safetensors only. If you trust where "
         f"this model comes from, convert it once with\n\n    {command}\n\nand try again."
     )
-    python = command.replace("python", sys.executable, 1)
+    python = command.replace("python", shlex.quote(sys.executable), 1)
     subprocess.run(python, shell=True, check=True, capture_output=True)
     check_folder(folder)
     converted = load_file(folder / "model.safetensors")
