@@ -151,8 +151,8 @@ def _broadcast(one: Sequence[int], other: Sequence[int]) -> bool:
 
 def _visible(
     mask: Tensor | None, causal: bool, scores: Float[Tensor, "... query key"]
-) -> Bool[Tensor, "... query key"] | None:
-    """True where a query may look, or None where it may look everywhere.
+) -> Bool[Tensor, "..."] | None:
+    """True where a query may look (it broadcasts to the scores), or None where everywhere.
 
     A floating-point mask hides a key by the lowest number of its type; added to a score that
     leaves a tiny rest of it in a row where everything is hidden, so it counts as hidden here.

@@ -6,6 +6,7 @@ in eager mode; with the tap, weights are computed, not returned.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,20 +15,22 @@ from transformers import PreTrainedConfig
 
 
 def plain_maps(
-    returned: Sequence[Tensor | None] | None,
-) -> tuple[Float[Tensor, "head query key"], ...]:
+    returned: Sequence[Any] | None,
+) -> tuple[Float[Tensor, "_ _ _"], ...]:
     """The first text's weights, one (head, query, key) a layer; layers without any are left out.
 
     Args:
         returned: `attentions` of a network's output, or None if it has no such thing.
     """
     layers = [layer for layer in returned or () if layer is not None]
-    return () if any(layer.ndim != 4 for layer in layers) else tuple(layer[0] for layer in layers)
+    if any(not isinstance(layer, Tensor) or layer.ndim != 4 for layer in layers):
+        return ()  # PEGASUS-X returns local and global parts, Reformer hashed buckets
+    return tuple(layer[0] for layer in layers)
 
 
 def full_maps(
-    returned: Sequence[Tensor | None] | None, config: PreTrainedConfig
-) -> tuple[Float[Tensor, "head query key"], ...]:
+    returned: Sequence[Any] | None, config: PreTrainedConfig
+) -> tuple[Float[Tensor, "_ _ _"], ...]:
     """The same, with bands laid back into full matrices where the network returns bands.
 
     Args:

@@ -55,13 +55,14 @@ class Run:
 
     Args:
         calls: with the tap, for each kind one recorded call a layer.
-        maps: in eager mode, for each kind one tensor (head, query, key) a layer.
+        maps: in eager mode, for each kind one tensor (head, query, key) a layer. (In annotations
+            of containers axes have no names: layers may differ.)
         hidden: the trunk's output, if logits can be computed from it.
         logits: (token, vocabulary) where they had to be computed at once, else None.
     """
 
     calls: dict[Kind, tuple[AttentionCall, ...]]
-    maps: dict[Kind, tuple[Float[Tensor, "head query key"], ...]]
+    maps: dict[Kind, tuple[Float[Tensor, "_ _ _"], ...]]
     hidden: Any
     logits: Float[Tensor, "token vocab"] | None
 
@@ -187,7 +188,7 @@ def only_hidden(output: Any) -> Any:
 
 def eager_maps(
     output: ModelOutput, network: PreTrainedModel
-) -> dict[Kind, tuple[Float[Tensor, "head query key"], ...]]:
+) -> dict[Kind, tuple[Float[Tensor, "_ _ _"], ...]]:
     """The weights that transformers returned: for each kind one (head, query, key) a layer."""
     if reads_two_texts(network):
         found: dict[Kind, tuple[Tensor, ...]] = {
@@ -200,7 +201,7 @@ def eager_maps(
     return {one_stack_kind(maps): maps} if maps else {}
 
 
-def one_stack_kind(maps: Sequence[Float[Tensor, "head query key"]]) -> Kind:
+def one_stack_kind(maps: Sequence[Float[Tensor, "_ _ _"]]) -> Kind:
     """A stack in which no query looks at what comes after it is a decoder."""
     looks_ahead = any(weights.triu(1).count_nonzero() for weights in maps)
     return "encoder" if looks_ahead else "decoder"
