@@ -204,7 +204,16 @@ class Trace:
         if not self.run.calls:
             n_tokens = len(self.query_tokens(kind))
             return np.triu(np.ones((n_tokens, n_tokens), bool), 1) if kind == "decoder" else None
-        return self.run.calls[kind][self._place(layer, kind)].masked().cpu().numpy()
+        call = self.run.calls[kind][self._place(layer, kind)]
+        same = (id(call.mask), call.causal, kind)  # layers share the tensor of their mask
+        if same not in self._masks:
+            self._masks[same] = call.masked().cpu().numpy()
+        return self._masks[same]
+
+    @cached_property
+    def _masks(self) -> dict[tuple[int, bool, Kind], np.ndarray]:
+        """What is hidden, by what hides it: computed once for all layers that are alike."""
+        return {}
 
     def _kind(self, kind: Kind | None) -> Kind:
         if kind is None:

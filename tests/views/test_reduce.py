@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vizcore.views.reduce import area_average, block_average
+from vizcore.views.reduce import areas, blocks
 
 
 def overlap(cell: int, n_cells: int, token: int, n_tokens: int) -> float:
@@ -34,27 +34,27 @@ def test_every_cell_is_the_mean_over_its_area(data: st.DataObject) -> None:
     n_queries, n_keys = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 12))
     n_rows, n_columns = data.draw(st.integers(1, n_queries)), data.draw(st.integers(1, n_keys))
     values = np.random.default_rng(0).random((n_queries, n_keys), dtype=np.float32)
-    reduced = area_average(values, n_rows=n_rows, n_columns=n_columns)
+    reduced = areas(values.shape, n_rows=n_rows, n_columns=n_columns)(values)
     np.testing.assert_allclose(reduced.values, by_loops(values, n_rows, n_columns), atol=1e-6)
 
 
 def test_a_map_that_is_small_enough_stays_as_it_is() -> None:
     values = np.random.default_rng(0).random((7, 5), dtype=np.float32)
-    reduced = area_average(values, n_rows=7, n_columns=5)
+    reduced = areas(values.shape, n_rows=7, n_columns=5)(values)
     np.testing.assert_array_equal(reduced.values, values)
 
 
 def test_the_mean_over_a_row_of_attention_never_exceeds_one_over_the_keys_of_a_cell() -> None:
     values = np.zeros((6, 10), dtype=np.float32)
     values[:, 3] = 1
-    reduced = area_average(values, n_rows=3, n_columns=4)
+    reduced = areas(values.shape, n_rows=3, n_columns=4)(values)
     assert reduced.values.max() == pytest.approx(4 / 10)
 
 
 def test_a_cell_is_masked_only_if_all_of_it_is_and_masked_cells_count_as_nothing() -> None:
     values = np.array([[0.5, 0.9, 0.7, 0.7]], dtype=np.float32)
     masked = np.array([[False, True, True, True]])
-    reduced = area_average(values, n_rows=1, n_columns=2, masked=masked)
+    reduced = areas(values.shape, n_rows=1, n_columns=2)(values, masked)
     np.testing.assert_array_equal(reduced.masked, [[False, True]])
     np.testing.assert_allclose(reduced.values, [[0.25, 0.0]])
 
@@ -65,7 +65,7 @@ def test_one_number_that_is_not_finite_marks_the_cells_that_touch_it_and_no_othe
 ) -> None:
     values = np.full((6, 6), 0.1, dtype=np.float32)
     values[2, 3] = what
-    reduced = area_average(values, n_rows=3, n_columns=2)
+    reduced = areas(values.shape, n_rows=3, n_columns=2)(values)
     expected = np.zeros((3, 2), dtype=bool)
     expected[1, 1] = True
     np.testing.assert_array_equal(np.isnan(reduced.values), expected)
@@ -73,9 +73,18 @@ def test_one_number_that_is_not_finite_marks_the_cells_that_touch_it_and_no_othe
 
 def test_blocks_are_of_whole_tokens_and_the_last_may_be_smaller() -> None:
     values = np.arange(15, dtype=np.float32).reshape(3, 5)
-    reduced = block_average(values, rows=2, columns=3)
+    reduced = blocks(values.shape, rows=2, columns=3)(values)
     expected = [
         [values[:2, :3].mean(), values[:2, 3:].mean()],
         [values[2:, :3].mean(), values[2:, 3:].mean()],
     ]
     np.testing.assert_allclose(reduced.values, expected)
+
+
+def test_a_mask_is_remembered_only_as_long_as_it_is_the_same() -> None:
+    average = areas((2, 4), n_rows=1, n_columns=2)
+    values = np.ones((2, 4), dtype=np.float32)
+    none, all_ = np.zeros((2, 4), dtype=bool), np.ones((2, 4), dtype=bool)
+    assert not average(values, none).masked.any()
+    assert average(values, all_).masked.all()
+    assert not average(values, none).masked.any()

@@ -17,7 +17,7 @@ from vizcore.errors import SelectionError
 from vizcore.maps import AttentionMap
 from vizcore.views import colours
 from vizcore.views.figure_page import FigureView
-from vizcore.views.reduce import block_average
+from vizcore.views.reduce import blocks
 
 MAX_TOKENS = 200
 """A map of more tokens than this a side is reduced to blocks: more cells than a screen shows."""
@@ -72,7 +72,8 @@ def heatmap(
         map.query_tokens, min(block, n_queries), room=PLOT_HEIGHT, word="query", plural="queries"
     )
     keys = _Axis.of(map.key_tokens, min(block, n_keys), room=PLOT_WIDTH, word="key", plural="keys")
-    reduced = block_average(map.values, rows=queries.block, columns=keys.block, masked=map.masked)
+    average = blocks((n_queries, n_keys), rows=queries.block, columns=keys.block)
+    reduced = average(map.values, map.masked)
     values = np.where(reduced.masked, np.nan, reduced.values)
     chosen = None if row is None else row // queries.block
     layout = _layout(map, queries, keys, style, height)

@@ -17,7 +17,7 @@ from vizcore.maps import AttentionMap
 from vizcore.patterns import Pattern, describe_all
 from vizcore.views import colours, page
 from vizcore.views.payload import MASKED, N_STEPS, UNDEFINED, pack, quantise
-from vizcore.views.reduce import Reduced, area_average
+from vizcore.views.reduce import Averaging, Reduced, areas
 
 MAX_CELLS_A_SIDE = 64
 """A thumbnail has at most so many cells down and across."""
@@ -152,24 +152,20 @@ class _Thumbnails:
         reduced: list[Reduced] = []
         is_attention = True
         last: AttentionMap | None = None
+        average: Averaging | None = None
         for batch in _batches(maps):
             for map, pattern in zip(batch, _patterns(batch), strict=True):
                 heads.append(_Head(map.layer, map.head, map.kind, pattern.text))
-                n_rows, n_columns = (min(n, MAX_CELLS_A_SIDE) for n in map.values.shape)
-                reduced.append(
-                    area_average(map.values, n_rows=n_rows, n_columns=n_columns, masked=map.masked)
-                )
+                average = average or _thumbnails_of(map.values.shape, MAX_CELLS_A_SIDE)
+                reduced.append(average(map.values, map.masked))
                 is_attention &= _is_attention(map.values)
                 last = map
         if last is None:
             return cls([], np.zeros((0, 0, 0)), np.zeros((0, 0, 0), bool), (0, 0), (), (), "", True)
         side = int(np.sqrt(MAX_BYTES / len(heads)))
         if max(reduced[0].values.shape) > side:
-            n_rows, n_columns = (min(n, side) for n in reduced[0].values.shape)
-            reduced = [
-                area_average(one.values, n_rows=n_rows, n_columns=n_columns, masked=one.masked)
-                for one in reduced
-            ]
+            average = _thumbnails_of(reduced[0].values.shape, side)
+            reduced = [average(one.values, one.masked) for one in reduced]
         return cls(
             heads=heads,
             values=np.stack([one.values for one in reduced]),
@@ -180,6 +176,11 @@ class _Thumbnails:
             quantity=last.quantity,
             is_attention=is_attention,
         )
+
+
+def _thumbnails_of(shape: tuple[int, ...], side: int) -> Averaging:
+    n_queries, n_keys = shape
+    return areas((n_queries, n_keys), n_rows=min(n_queries, side), n_columns=min(n_keys, side))
 
 
 def _of_kind(maps: Iterable[AttentionMap], kind: str | None) -> Iterator[AttentionMap]:

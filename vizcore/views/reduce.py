@@ -6,7 +6,7 @@ k keys cannot be above 1/k, which is why a reduced picture has a scale of its ow
 to go on with: take the map.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -26,55 +26,64 @@ class Reduced:
     masked: Bool[np.ndarray, "row column"]
 
 
-def area_average(
-    values: Float[np.ndarray, "query key"],
-    *,
-    n_rows: int,
-    n_columns: int,
-    masked: Bool[np.ndarray, "query key"] | None = None,
-) -> Reduced:
-    """The map divided into n_rows × n_columns cells of equal area, each its mean.
+@dataclass(eq=False)
+class Averaging:
+    """A way to divide maps of one shape into cells, made once and used for all of them.
+
+    Args:
+        by_row: (row, query), how much each query has in each row's mean; rows sum to 1.
+        by_column: (column, key), the same for keys.
+    """
+
+    by_row: Float[np.ndarray, "row query"]
+    by_column: Float[np.ndarray, "column key"]
+    _mask: Bool[np.ndarray, "query key"] | None = field(default=None, repr=False)
+    _mask_reduced: Bool[np.ndarray, "row column"] | None = field(default=None, repr=False)
+
+    def __call__(
+        self,
+        values: Float[np.ndarray, "query key"],
+        masked: Bool[np.ndarray, "query key"] | None = None,
+    ) -> Reduced:
+        """The map with each cell its mean."""
+        if masked is not None:
+            values = np.where(masked, np.float32(0), values)
+        finite = np.isfinite(values)
+        whole = bool(finite.all())
+        means = self.by_row @ (values if whole else np.where(finite, values, 0)) @ self.by_column.T
+        if not whole:
+            means[(self.by_row > 0) @ ~finite @ (self.by_column > 0).T] = np.nan
+        return Reduced(means.astype(np.float32), self._reduced_mask(masked, means.shape))
+
+    def _reduced_mask(
+        self, masked: Bool[np.ndarray, "query key"] | None, shape: tuple[int, ...]
+    ) -> Bool[np.ndarray, "row column"]:
+        """Heads share their mask, so the last one is remembered."""
+        if masked is None:
+            return np.zeros(shape, dtype=bool)
+        if self._mask is not masked or self._mask_reduced is None:
+            seen = (self.by_row > 0).astype(np.float32) @ (~masked).astype(np.float32)
+            self._mask_reduced = seen @ (self.by_column > 0).T == 0
+            self._mask = masked
+        return self._mask_reduced
+
+
+def areas(shape: tuple[int, int], *, n_rows: int, n_columns: int) -> Averaging:
+    """Maps of this shape divided into n_rows × n_columns cells of equal area.
 
     A cell of an n × m map covers n / n_rows × m / n_columns tokens, at its edges parts of them.
     """
-    n_queries, n_keys = values.shape
-    return _average(values, masked, _shares(n_queries, n_rows), _shares(n_keys, n_columns))
+    n_queries, n_keys = shape
+    return Averaging(_shares(n_queries, n_rows), _shares(n_keys, n_columns))
 
 
-def block_average(
-    values: Float[np.ndarray, "query key"],
-    *,
-    rows: int,
-    columns: int,
-    masked: Bool[np.ndarray, "query key"] | None = None,
-) -> Reduced:
-    """The map cut into blocks of rows × columns whole tokens, each its mean.
+def blocks(shape: tuple[int, int], *, rows: int, columns: int) -> Averaging:
+    """Maps of this shape cut into blocks of rows × columns whole tokens.
 
     The last blocks may be smaller; theirs is the mean of what they hold.
     """
-    n_queries, n_keys = values.shape
-    return _average(values, masked, _blocks(n_queries, rows), _blocks(n_keys, columns))
-
-
-def _average(
-    values: Float[np.ndarray, "query key"],
-    masked: Bool[np.ndarray, "query key"] | None,
-    by_row: Float[np.ndarray, "row query"],
-    by_column: Float[np.ndarray, "column key"],
-) -> Reduced:
-    if masked is not None:
-        values = np.where(masked, np.float32(0), values)
-    finite = np.isfinite(values)
-    whole = bool(finite.all())
-    means = by_row @ (values if whole else np.where(finite, values, 0)) @ by_column.T
-    if not whole:
-        touched = (by_row > 0) @ ~finite @ (by_column > 0).T
-        means[touched] = np.nan
-    shape = means.shape
-    if masked is None:
-        return Reduced(means.astype(np.float32), np.zeros(shape, dtype=bool))
-    seen = (by_row > 0).astype(np.float32) @ (~masked).astype(np.float32) @ (by_column > 0).T
-    return Reduced(means.astype(np.float32), seen == 0)
+    n_queries, n_keys = shape
+    return Averaging(_blocks(n_queries, rows), _blocks(n_keys, columns))
 
 
 def _shares(n_tokens: int, n_cells: int) -> Float[np.ndarray, "cell token"]:
