@@ -111,15 +111,20 @@ print(model.n_layers, model.n_heads, vizcore.__version__)
     assert run(python, "-I", "-c", code, cwd=elsewhere).split() == ["2", "3", "0.1.0"]
 
 
-def test_its_first_page_opens(python: Path, elsewhere: Path) -> None:
-    code = """
-from vizcore.resources import app_folder
+def test_its_first_page_shows_the_heads_of_a_text(
+    python: Path, tiny_model: Path, elsewhere: Path
+) -> None:
+    code = f"""
 from streamlit.testing.v1 import AppTest
-page = AppTest.from_file(str(app_folder() / "main.py"), default_timeout=120).run()
-assert not page.exception, page.exception
-print(len(page.main) > 0)
+from vizcore.resources import app_folder
+page = AppTest.from_file(str(app_folder() / "main.py"), default_timeout=120)
+page.query_params.update(model={str(tiny_model)!r}, text="the cat sat", layer="1", head="2")
+page.run()
+assert not page.exception and not page.error, (page.exception, page.error)
+print(len(page.get("bidi_component")), len(page.get("plotly_chart")), page.markdown[0].value.splitlines()[0])
 """
-    assert run(python, "-I", "-c", code, cwd=elsewhere).split()[-1] == "True"
+    said = run(python, "-I", "-c", code, cwd=elsewhere).splitlines()[-1]
+    assert said.startswith("1 1 **Layer 1, head 2**")
 
 
 def test_its_command_tells_the_models(python: Path, elsewhere: Path) -> None:
