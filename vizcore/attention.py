@@ -22,8 +22,8 @@ def attention_weights(
     *,
     mask: Tensor | None = None,
     causal: bool = False,
-    scaling: float | None = None,
-    softcap: float | None = None,
+    scaling: float | int | None = None,
+    softcap: float | int | None = None,
     sinks: Float[Tensor, " head"] | None = None,
     position_bias: Float[Tensor, "..."] | None = None,
 ) -> Float[Tensor, "... query key"]:
@@ -67,15 +67,14 @@ def attention_weights(
     visible = _visible(mask, causal, scores)
     if mask is not None and mask.dtype != torch.bool:
         scores = scores + mask
-    if visible is not None:
-        scores = scores.masked_fill(~visible, -torch.inf)
 
     if sinks is not None:
         _check_sinks(sinks, scores)
+        scores = scores.masked_fill(~visible, -torch.inf)
         sink_column = sinks.to(precision)[:, None, None].expand(*scores.shape[:-1], 1)
         return torch.cat([scores, sink_column], dim=-1).softmax(dim=-1)[..., :-1]
-    blind = torch.isneginf(scores).all(dim=-1, keepdim=True)
-    return scores.masked_fill(blind, 0).softmax(dim=-1).masked_fill(blind, 0)
+    blind = ~visible.any(dim=-1, keepdim=True)  # the softmax of nothing is not a number
+    return scores.masked_fill(~(visible | blind), -torch.inf).softmax(dim=-1) * ~blind
 
 
 def attention(
@@ -85,8 +84,8 @@ def attention(
     *,
     mask: Tensor | None = None,
     causal: bool = False,
-    scaling: float | None = None,
-    softcap: float | None = None,
+    scaling: float | int | None = None,
+    softcap: float | int | None = None,
     sinks: Float[Tensor, " head"] | None = None,
     position_bias: Float[Tensor, "..."] | None = None,
 ) -> Float[Tensor, "... query d_value"]:
@@ -151,19 +150,19 @@ def _broadcast(one: Sequence[int], other: Sequence[int]) -> bool:
 
 def _visible(
     mask: Tensor | None, causal: bool, scores: Float[Tensor, "... query key"]
-) -> Bool[Tensor, "..."] | None:
-    """True where a query may look (it broadcasts to the scores), or None where everywhere.
+) -> Bool[Tensor, "..."]:
+    """True where a query may look; broadcasts to the scores.
 
     A floating-point mask hides a key by the lowest number of its type; added to a score that
     leaves a tiny rest of it in a row where everything is hidden, so it counts as hidden here.
     """
-    visible = None
+    visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device)
+    if causal:
+        visible = visible.tril()
     if mask is not None:
         fitting = _fitting("mask", mask, scores)
-        visible = fitting if mask.dtype == torch.bool else fitting > torch.finfo(mask.dtype).min / 2
-    if causal:
-        triangle = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-        visible = triangle if visible is None else visible & triangle
+        allowed = fitting if mask.dtype == torch.bool else fitting > torch.finfo(mask.dtype).min / 2
+        visible = visible & allowed
     return visible
 
 
