@@ -65,6 +65,8 @@ def test_a_given_scaling_replaces_the_usual_one() -> None:
     query, key, value = queries_keys_values()
     theirs = scaled_dot_product_attention(query, key, value, scale=0.3)
     close(attention(query, key, value, scaling=0.3), theirs)
+    whole = scaled_dot_product_attention(query, key, value, scale=2.0)
+    close(attention(query, key, value, scaling=2), whole)
 
 
 @pytest.mark.parametrize("n_kv_heads", [1, 2, 4])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vizcore.catalog import CatalogEntry, entries
     from vizcore.errors import (
         CaptureError,
+        DeviceError,
         EmptyTextError,
         FetchError,
         MissingHeadError,
@@ -49,6 +50,7 @@ __all__ = [
     "AttentionMap",
     "CaptureError",
     "CatalogEntry",
+    "DeviceError",
     "EmptyTextError",
     "FetchError",
     "MissingHeadError",

@@ -18,6 +18,7 @@ library: those stay plain Python exceptions.
     ├── CaptureError (ValueError)           this network's attention cannot be captured
     ├── MissingHeadError (ValueError)       the model has no language-model head, so no logits
     ├── SelectionError (LookupError)        a layer, head, position or kind that is not there
+    ├── DeviceError (ValueError)            PyTorch has no such device here
     └── ShapeError (ValueError)             two arrays whose shapes do not fit together
 """
 
@@ -72,6 +73,10 @@ class MissingHeadError(VizcoreError, ValueError):
 
 class SelectionError(VizcoreError, LookupError):
     """A layer, head, position or kind of attention was asked for that this model does not have."""
+
+
+class DeviceError(VizcoreError, ValueError):
+    """PyTorch cannot use the device that the network should run on."""
 
 
 class ShapeError(VizcoreError, ValueError):

@@ -99,7 +99,7 @@ def _reporting_bar(repo_id: str, progress: Progress) -> type[Any]:
             # known) and one for what is on disk.
             self._is_told = str(kwargs.get("desc")).startswith("Reconstructing")
 
-        def update(self, n: float | None = 1) -> None:
+        def update(self, n: float | int | None = 1) -> None:
             self.n += n or 0
             if self._is_told and self.total:
                 progress(

@@ -5,6 +5,7 @@ the business of `fetch`, `hub` and `convert`. Code that comes with a model is ne
 into a network that is in memory already, use `Model.of`.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ from transformers.utils import logging
 from vizcore.cache import Progress, quiet
 from vizcore.catalog import close_matches, find
 from vizcore.convert import converted
-from vizcore.errors import FetchError, ModelFilesError, ModelNotFoundError
+from vizcore.errors import DeviceError, FetchError, ModelFilesError, ModelNotFoundError
 from vizcore.fetch import fetch
 from vizcore.formats import check_folder
 from vizcore.hub import hub_folder
@@ -100,6 +101,7 @@ def load(
         ModelFilesError: if its files are missing, broken, or of a kind that is not read.
         FetchError: if it has to be fetched and cannot be.
         CaptureError: if its attention cannot be captured.
+        DeviceError: if there is no such device.
     """
     report = progress or quiet
     folder, note = _folder(str(name), revision, report)
@@ -109,12 +111,24 @@ def load(
         try:
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             network = _network(folder, config, dtype)
+        except ModelFilesError:
+            raise
         except CANNOT_LOAD as error:
             raise ModelFilesError(f"The model in {folder} cannot be loaded: {error}") from error
-        to_device: Any = network.to
-        to_device(device)
+        _move(network, device)
         report(f"Finding out how {name} attends", None)
         return Model.of(network, _tokenizer(folder), name=str(name), note=note)
+
+
+def _move(network: PreTrainedModel, device: str) -> None:
+    to_device: Any = network.to
+    try:
+        to_device(device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise DeviceError(
+            f"PyTorch cannot use the device {device!r} here. Leave `device` out to run on the "
+            'processor ("cpu"), or see what torch.accelerator.current_accelerator() returns.'
+        ) from error
 
 
 def _folder(name: str, revision: str | None, progress: Progress) -> tuple[Path, str]:
@@ -220,6 +234,7 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:
     """The folder's tokenizer, or None if it holds none."""
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         return None
+    _check_tokenizer_code(folder)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
@@ -227,3 +242,19 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:
     except CANNOT_LOAD as error:
         raise ModelFilesError(f"The tokenizer in {folder} cannot be loaded: {error}") from error
     return tokenizer
+
+
+def _check_tokenizer_code(folder: Path) -> None:
+    """Refuse a tokenizer that only its own code can read, before anybody is asked to run it."""
+    path = folder / "tokenizer_config.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError:
+        return  # transformers says what is wrong with it
+    name = str(settings.get("tokenizer_class"))
+    names = (name, f"{name}Fast", name.removesuffix("Fast"))
+    if settings.get("auto_map") and not any(hasattr(transformers, known) for known in names):
+        raise ModelFilesError(
+            f"The tokenizer in {folder} brings its own code, which Headlight never runs. Replace "
+            "it by one that transformers knows, or take it away to trace token ids."
+        )

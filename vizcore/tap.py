@@ -46,8 +46,8 @@ class AttentionCall:
     value: Float[Tensor, "batch kv_head key d_value"] | None
     mask: Tensor | None
     causal: bool
-    scaling: float | None
-    softcap: float | None
+    scaling: float | int | None
+    softcap: float | int | None
     sinks: Float[Tensor, " head"] | None
     position_bias: Tensor | None
 
@@ -134,10 +134,10 @@ def attend(
     value: Float[Tensor, "#batch kv_head key d_value"],
     attention_mask: Tensor | None,
     *,
-    scaling: float | None = None,
-    dropout: float = 0.0,
+    scaling: float | int | None = None,
+    dropout: float | int = 0.0,
     is_causal: bool | None = None,
-    softcap: float | None = None,
+    softcap: float | int | None = None,
     s_aux: Tensor | None = None,
     position_bias: Tensor | None = None,
     **_others: object,

@@ -96,6 +96,7 @@ STATE_SPACE: dict[str, Any] = {
     "mamba_n_groups": 1,
 }
 SPECIAL: dict[str, dict[str, Any]] = {
+    "axk1": LATENT,
     "bamba": STATE_SPACE | {"attn_layer_indices": [1]},
     "codegen": {"n_head": 4, "n_embd": 64, "rotary_dim": 8},
     "deepseek_v2": LATENT | {"first_k_dense_replace": 1},
@@ -105,6 +106,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "gemma3_text": {"query_pre_attn_scalar": 8},
     "gpt_bigcode": {"multi_query": True},
     "gpt_neo": {"attention_types": [[["global", "local"], 2]], "num_layers": 4, "window_size": 4},
+    "glm4_moe_lite": LATENT,
     "gptj": {"rotary_dim": 4},
     "granitemoehybrid": STATE_SPACE | {"layer_types": ["mamba", "attention", "mamba"]},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "num_hidden_layers": 4}
@@ -112,7 +114,9 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "led": {"attention_window": 4, "max_encoder_position_embeddings": 64}
     | {"max_decoder_position_embeddings": 64},
     "lfm2": {"layer_types": ["conv", "full_attention", "conv"]},
+    "longcat_flash": LATENT | {"head_dim": 8, "moe_topk": 2, "zero_expert_num": 2},
     "longformer": {"attention_window": 4, "max_position_embeddings": 66},
+    "minicpm3": LATENT,
     "prophetnet": {"num_encoder_layers": 3, "num_encoder_attention_heads": 4}
     | {"num_decoder_attention_heads": 4, "ngram": 2},
     "qwen3_next": {"linear_key_head_dim": 8, "linear_value_head_dim": 8}
@@ -122,6 +126,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     | {"attn_layers": ["local", "lsh"], "attention_head_size": 8}
     | {"local_attn_chunk_length": 4, "lsh_attn_chunk_length": 4, "num_hashes": 1, "num_buckets": 2},
     "xlnet": {"d_head": 8},
+    "youtu": LATENT,
     "zamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "mamba_d_state": 8}
     | {"attention_head_dim": 16, "use_mamba_kernels": False, "n_mamba_heads": 2}
     | {"num_hidden_layers": 4},
