@@ -6,7 +6,9 @@ view takes it, and users make it from arrays of their own. It knows no model. It
 and ask for maps one at a time.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,12 +17,12 @@ from jaxtyping import Bool, Float
 from vizcore.errors import ShapeError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class AttentionMap:
     """How much each query token (row) looks at each key token (column).
 
     Args:
-        values: float32 (query, key). Anything `numpy.asarray` takes is converted.
+        values: (query, key). Anything `numpy.asarray` takes, or a tensor; kept as float32.
         query_tokens: one label a row.
         key_tokens: one label a column.
         quantity: what the numbers are, in words for a legend.
@@ -42,25 +44,39 @@ class AttentionMap:
     kind: str | None = None
     masked: Bool[np.ndarray, "query key"] | None = None
 
-    def __post_init__(self) -> None:
-        values = np.asarray(self.values, dtype=np.float32)
-        object.__setattr__(self, "values", values)
-        object.__setattr__(self, "query_tokens", tuple(self.query_tokens))
-        object.__setattr__(self, "key_tokens", tuple(self.key_tokens))
-        labels = (len(self.query_tokens), len(self.key_tokens))
+    # Written out, since it takes more than the fields hold: lists, tensors, other precisions.
+    def __init__(
+        self,
+        values: Any,
+        query_tokens: Iterable[str],
+        key_tokens: Iterable[str],
+        quantity: str = "attention",
+        layer: int | None = None,
+        head: int | None = None,
+        kind: str | None = None,
+        masked: Any = None,
+    ) -> None:
+        if hasattr(values, "detach"):  # a tensor, perhaps elsewhere or in half precision
+            values = values.detach().cpu().float()
+        values = np.asarray(values, dtype=np.float32)
+        rows, columns = tuple(query_tokens), tuple(key_tokens)
+        labels = (len(rows), len(columns))
         if values.ndim != 2 or values.shape != labels:
             raise ShapeError(
                 f"values has shape {values.shape}, but there are {labels[0]} query tokens and "
                 f"{labels[1]} key tokens: values must be (query, key), here {labels}."
             )
-        if self.masked is not None:
-            masked = np.asarray(self.masked, dtype=bool)
-            object.__setattr__(self, "masked", masked)
+        if masked is not None:
+            masked = np.asarray(masked, dtype=bool)
             if masked.shape != values.shape:
                 raise ShapeError(
                     f"masked has shape {masked.shape}, values has shape {values.shape}: "
                     "they must be the same."
                 )
+        fields = {"values": values, "query_tokens": rows, "key_tokens": columns, "masked": masked}
+        fields |= {"quantity": quantity, "layer": layer, "head": head, "kind": kind}
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
 
     @property
     def name(self) -> str:
