@@ -124,9 +124,13 @@ class Model:
         """The longest text it can read, in tokens; None if the architecture has no limit."""
         return self._limit(*POSITIONS, "max_encoder_position_embeddings")
 
-    def layers(self, kind: Kind | None = None) -> tuple[int, ...]:
-        """The layers that have attention of this kind (all of them, but for hybrid networks)."""
-        return self._capture.layers[kind or self._main_kind]
+    def layers(self, kind: str | None = None) -> tuple[int, ...]:
+        """The layers that have attention of this kind (all of them, but for hybrid networks).
+
+        Raises:
+            SelectionError: if the model has no attention of this kind.
+        """
+        return self._capture.layers[self._kind(kind)]
 
     def _limit(self, *names: str) -> int | None:
         """The longest text in tokens, stated by the first of these settings that there is."""
@@ -140,6 +144,18 @@ class Model:
         stated = getattr(self.tokenizer, "model_max_length", None)
         relative = getattr(config, "relative_attention_num_buckets", None) is not None
         return stated if stated is not None and stated < 10**9 and not relative else None
+
+    def _kind(self, kind: str | None) -> Kind:
+        """The kind that is meant: one that the model has, or its main one."""
+        if kind is None:
+            return self._main_kind
+        for known in self.kinds:
+            if kind == known:
+                return known
+        raise SelectionError(
+            f"{self.name} has no attention of kind {kind!r}: it has "
+            f"{', '.join(map(repr, self.kinds))}."
+        )
 
     @property
     def _main_kind(self) -> Kind:

@@ -67,25 +67,25 @@ class Trace:
         """The kinds of attention: of "encoder", "decoder", "cross"; one in a model of one stack."""
         return self.model.kinds
 
-    def layers(self, kind: Kind | None = None) -> tuple[int, ...]:
+    def layers(self, kind: str | None = None) -> tuple[int, ...]:
         """The layers that have attention of this kind."""
         return self.model.layers(self._kind(kind))
 
-    def n_heads(self, kind: Kind | None = None) -> int:
+    def n_heads(self, kind: str | None = None) -> int:
         """The number of heads that a layer has for this kind of attention."""
         return self.model._capture.n_heads[self._kind(kind)]
 
-    def query_tokens(self, kind: Kind | None = None) -> list[str]:
+    def query_tokens(self, kind: str | None = None) -> list[str]:
         """The tokens that look, the rows of a map."""
         kind = self._kind(kind)
         return self._target_tokens() if kind in ("decoder", "cross") else self.source_tokens
 
-    def key_tokens(self, kind: Kind | None = None) -> list[str]:
+    def key_tokens(self, kind: str | None = None) -> list[str]:
         """The tokens that are looked at, the columns of a map."""
         return self._target_tokens() if self._kind(kind) == "decoder" else self.source_tokens
 
     def attention(
-        self, layer: int, head: int | None = None, kind: Kind | None = None
+        self, layer: int, head: int | None = None, kind: str | None = None
     ) -> Float[Tensor, "..."]:
         """Attention weights, computed now, in float32.
 
@@ -112,12 +112,12 @@ class Trace:
         with torch.no_grad():  # not inference_mode: what users get, they may compute with
             return call.weights() if head is None else call.head_weights(head)
 
-    def map(self, layer: int, head: int, kind: Kind | None = None) -> AttentionMap:
+    def map(self, layer: int, head: int, kind: str | None = None) -> AttentionMap:
         """The attention of one head, with its labels. Arguments and errors as `attention`."""
         kind = self._kind(kind)
         return self._map(self.attention(layer, head, kind), layer, head, kind)
 
-    def maps(self, kind: Kind | None = None) -> Iterator[AttentionMap]:
+    def maps(self, kind: str | None = None) -> Iterator[AttentionMap]:
         """All heads, layer by layer; never more than one layer's maps in memory."""
         kind = self._kind(kind)
         for layer in self.layers(kind):
@@ -215,15 +215,8 @@ class Trace:
         """What is hidden, by what hides it: computed once for all layers that are alike."""
         return {}
 
-    def _kind(self, kind: Kind | None) -> Kind:
-        if kind is None:
-            return self.model._main_kind
-        if kind not in self.kinds:
-            raise SelectionError(
-                f"{self.model.name} has no attention of kind {kind!r}: it has "
-                f"{', '.join(map(repr, self.kinds))}."
-            )
-        return kind
+    def _kind(self, kind: str | None) -> Kind:
+        return self.model._kind(kind)
 
     def _place(self, layer: int, kind: Kind) -> int:
         layers = self.layers(kind)
