@@ -31,7 +31,7 @@ run: $(RUN_STAMP) ## Set everything up (first time: some minutes) and open the a
 
 test: $(TEST_STAMP) $(TSC) browser models ## Get what the tests need, a browser and models included, and run every test.
 	@echo "Running every test on $(WORKERS) workers …"
-	@$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
+	@$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --durations 10
 
 models: $(RUN_STAMP) ## Fetch the catalogue's models, verify and convert them (once; they stay in your cache).
 	@$(PYTHON) -m vizcore.cli fetch --all

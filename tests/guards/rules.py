@@ -272,7 +272,10 @@ def skips(where: str, source: str) -> list[str]:
 
 
 def reads_the_clock(where: str, source: str) -> list[str]:
-    """Tests that measure time: those fail on a busy machine, and belong in tests/benchmarks."""
+    """Tests that measure time: those fail on a busy machine, and belong in tests/benchmarks.
+
+    A fixture that waits for something to begin may, so conftest.py is not asked.
+    """
     clocks = {"time.time", "time.perf_counter", "time.monotonic", "time.process_time"}
     complaints = []
     for node in ast.walk(ast.parse(source)):
