@@ -17,7 +17,7 @@ def number(
     *,
     optional: bool = False,
     help: str | None = None,
-) -> int | None:
+) -> None:
     """A field for one number of the scene.
 
     Args:
@@ -35,7 +35,7 @@ def number(
         value = st.session_state[key]
         pick(**{name: None if value is None else int(value)})
 
-    value = st.number_input(
+    st.number_input(
         label,
         low,
         high,
@@ -46,4 +46,3 @@ def number(
         width=WIDTH,
         help=help,
     )
-    return None if value is None else int(value)

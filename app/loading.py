@@ -23,6 +23,8 @@ MAX_TRACES = 12
 PATIENCE = 0.25
 """Seconds before progress is shown: what is done sooner should not flash."""
 TICK = 0.02
+SHORT = 200
+"""Tokens of a text for which looking for a telling head takes no time worth speaking of."""
 
 Progress = Callable[[str, float | None], None]
 
@@ -74,11 +76,16 @@ def _workshops() -> tuple[Workshop, Workshop]:
 
 
 @dataclass(frozen=True, eq=False)
-class Looked:
-    """A text that was run: its trace, and the picture of all its heads."""
+class Heads:
+    """All heads of a trace.
 
-    trace: vizcore.Trace
-    views: dict[str, vizcore.View]
+    Args:
+        view: their picture.
+        opening: (layer, head) of the one to open where none was picked.
+    """
+
+    view: vizcore.View
+    opening: tuple[int, int]
 
 
 def load_model(name: str) -> vizcore.Model:
@@ -98,23 +105,27 @@ def run_text(model: vizcore.Model, text: str, target: str) -> vizcore.Trace:
     return trace
 
 
-def draw_heads(trace: vizcore.Trace, kind: str) -> vizcore.View:
-    """The view of all heads of a trace; its maps are worked out only once."""
+def draw_heads(trace: vizcore.Trace, kind: str) -> Heads:
+    """The picture of all heads of a trace; its maps are worked out only once."""
     _models, traces = _workshops()
     job = traces.order((id(trace), kind), lambda progress: (trace, _draw(trace, kind, progress)))
-    view: vizcore.View = _wait(job, _("Drawing every head"))[1]
-    return view
+    heads: Heads = _wait(job, _("Drawing every head"))[1]
+    return heads
 
 
-def _draw(trace: vizcore.Trace, kind: str, progress: Progress) -> vizcore.View:
+def _draw(trace: vizcore.Trace, kind: str, progress: Progress) -> Heads:
     n_maps = len(trace.layers(kind)) * trace.n_heads(kind)
+    telling: list[tuple[int, int]] = []
 
-    def counted() -> Iterator[vizcore.AttentionMap]:
+    def looked_at() -> Iterator[vizcore.AttentionMap]:
         for done, one in enumerate(trace.maps(kind)):
             progress(_("Drawing every head"), done / n_maps)
+            if not telling and len(one.query_tokens) <= SHORT and vizcore.is_telling(one):
+                telling.append((one.layer, one.head))
             yield one
 
-    return vizcore.model_view(counted(), kind=kind, detail=False)
+    view = vizcore.model_view(looked_at(), kind=kind, detail=False)
+    return Heads(view, telling[0] if telling else (trace.layers(kind)[0], 0))
 
 
 def _targets(model: vizcore.Model, target: str) -> tuple[str, ...]:

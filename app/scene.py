@@ -79,9 +79,9 @@ def pick(**picks: int | str | None) -> None:
     st.query_params.update({key: str(value) for key, value in picks.items() if value is not None})
 
 
-def within(picked: int | None, low: int, high: int) -> int | None:
-    """A number that was picked for another text or model, brought back to where it can be."""
-    return None if picked is None else min(max(picked, low), high)
+def within(picked: int | None, last: int) -> int | None:
+    """A position that was picked in another text, brought back to where it can be."""
+    return None if picked is None else min(picked, last)
 
 
 def _number(text: str | None) -> int | None:

@@ -8,7 +8,7 @@ import pytest
 
 from vizcore.errors import ShapeError
 from vizcore.maps import AttentionMap
-from vizcore.patterns import describe, describe_all
+from vizcore.patterns import describe, describe_all, is_telling
 
 TEXT = ("The", " cat", ",", " the", " dog", ",", " the", " bird", ".")
 BERT = ("[CLS]", "the", "cat", "sat", ".", "[SEP]")
@@ -249,3 +249,13 @@ def test_shapes_that_do_not_fit_are_both_named_errors(
     with pytest.raises(ShapeError) as caught:
         describe_all(np.zeros((1, 2, 3)), **arguments)
     assert str(caught.value) == message
+
+
+def test_a_map_to_begin_with_looks_plainly_at_neighbours_or_copies() -> None:
+    previous = np.eye(6, k=-1, dtype=np.float32) * 0.9 + 0.1 / 6
+    first = np.zeros((6, 6), dtype=np.float32)
+    first[:, 0] = 1
+    tokens = tuple("abcdef")
+    assert is_telling(AttentionMap(previous, tokens, tokens))
+    assert not is_telling(AttentionMap(first, tokens, tokens))
+    assert not is_telling(AttentionMap(previous / 2 + 1 / 12, tokens, tokens))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vizcore.loading import load
     from vizcore.maps import AttentionMap
     from vizcore.model import Model
-    from vizcore.patterns import Pattern, describe
+    from vizcore.patterns import Pattern, describe, is_telling
     from vizcore.resources import asset
     from vizcore.tap import AttentionCall, Recorder
     from vizcore.trace import Trace
@@ -73,6 +73,7 @@ __all__ = [
     "describe",
     "entries",
     "heatmap",
+    "is_telling",
     "load",
     "model_view",
     "surprisal",
@@ -86,7 +87,7 @@ _HOME = {
     "vizcore.loading": ("load",),
     "vizcore.maps": ("AttentionMap",),
     "vizcore.model": ("Model",),
-    "vizcore.patterns": ("Pattern", "describe"),
+    "vizcore.patterns": ("Pattern", "describe", "is_telling"),
     "vizcore.resources": ("asset",),
     "vizcore.tap": ("AttentionCall", "Recorder"),
     "vizcore.trace": ("Trace",),

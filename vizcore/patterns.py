@@ -20,6 +20,9 @@ from vizcore.maps import AttentionMap
 MOSTLY = 0.5
 """From this mean weight on, a head "looks at" something; below it, "looks partly at"."""
 
+PLAINLY = 0.6
+"""From this mean weight on, a map needs no explanation."""
+
 PARTLY = 0.3
 """Below this mean weight, nothing is named."""
 
@@ -64,6 +67,16 @@ def describe(map: AttentionMap) -> Pattern:
         kind=map.kind,
     )
     return pattern
+
+
+def is_telling(map: AttentionMap) -> bool:
+    """Whether a newcomer sees at once what this head does: a good map to begin with.
+
+    It looks at neighbours or at copies of a token (not at the first token, as most heads of a
+    decoder do, nor at itself), with a mean weight of at least `PLAINLY`.
+    """
+    pattern = describe(map)
+    return pattern.name in ("previous", "next", "same") and pattern.score >= PLAINLY
 
 
 def describe_all(

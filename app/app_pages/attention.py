@@ -29,16 +29,16 @@ def show() -> None:
 def _look(trace: vizcore.Trace) -> None:
     scene = current()
     kind = _kind(trace, scene)
-    view = draw_heads(trace, kind)
+    heads = draw_heads(trace, kind)
     grid, large = st.columns([GRID_WIDTH, MAP_WIDTH], gap="medium")
     with large:
         with st.container(horizontal=True):
-            layer, head = _head(trace, kind, scene)
+            layer, head = _head(trace, kind, scene, heads.opening)
             row = _row(trace, kind, scene)
         _open_head(trace.map(layer, head, kind), row)
     with grid:
         mount(
-            view,
+            heads.view,
             key=f"grid_{kind}",
             on_select=_pick_head,
             selected=[layer, head],
@@ -66,28 +66,26 @@ def _kind(trace: vizcore.Trace, scene: Scene) -> str:
     )
 
 
-def _head(trace: vizcore.Trace, kind: str, scene: Scene) -> tuple[int, int]:
+def _head(
+    trace: vizcore.Trace, kind: str, scene: Scene, opening: tuple[int, int]
+) -> tuple[int, int]:
     """The head that is open, in two fields that say so."""
     layers, n_heads = trace.layers(kind), trace.n_heads(kind)
-    layer = within(scene.layer, layers[0], layers[-1])
-    head = within(scene.head, 0, n_heads - 1)
-    layer = fields.number(_("Layer"), "layer", layer or 0, layers[0], layers[-1])
-    head = fields.number(_("Head"), "head", head or 0, 0, n_heads - 1)
-    return layer or 0, head or 0
+    layer = opening[0] if scene.layer is None else scene.layer
+    head = opening[1] if scene.head is None else scene.head
+    nearest = min(layers, key=lambda other: abs(other - layer))  # hybrid networks have gaps
+    fields.number(_("Layer"), "layer", nearest, layers[0], layers[-1])
+    fields.number(_("Head"), "head", min(head, n_heads - 1), 0, n_heads - 1)
+    return nearest, min(head, n_heads - 1)
 
 
 def _row(trace: vizcore.Trace, kind: str, scene: Scene) -> int | None:
     """The query token that is looked at closely, if one was picked."""
     last = len(trace.query_tokens(kind)) - 1
-    return fields.number(
-        _("Token"),
-        "token",
-        within(scene.token, 0, last),
-        0,
-        last,
-        optional=True,
-        help=_("Click on a token left of the map, or type its number, to see where it looks."),
-    )
+    row = within(scene.token, last)
+    hint = _("Click on a token left of the map, or type its number, to see where it looks.")
+    fields.number(_("Token"), "token", row, 0, last, optional=True, help=hint)
+    return row
 
 
 def _pick_head(choice: dict[str, Any]) -> None:

@@ -66,11 +66,10 @@ def _look(trace: vizcore.Trace) -> None:
 def _position(surprisal: pd.DataFrame) -> int:
     """The position after which the model is asked; the end of the text if none was picked."""
     last = len(surprisal) - 1
-    picked = within(current().token, 0, last)
-    position = fields.number(
-        _("After token number"), "token", last if picked is None else picked, 0, last
-    )
-    return last if position is None else position
+    picked = within(current().token, last)
+    position = last if picked is None else picked
+    fields.number(_("After token number"), "token", position, 0, last)
+    return position
 
 
 def _pick_token(choice: dict[str, Any]) -> None:

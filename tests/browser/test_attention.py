@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import vizcore
 from tests.browser.conftest import Visitor
 
 SENTENCE = "The doctor asked the nurse a question"
@@ -29,10 +30,19 @@ def place_of(visitor: Visitor, layer: int, head: int) -> dict[str, float]:
 
 
 def test_a_typed_sentence_shows_the_maps_of_that_sentence(visitor: Visitor, smollm2: Any) -> None:
-    visitor.open()
+    visitor.open(layer=5, head=4)
     visitor.type(SENTENCE)
-    visitor.expect_map(smollm2.trace(SENTENCE).attention(0, 0))
+    visitor.expect_map(smollm2.trace(SENTENCE).attention(5, 4))
     visitor.address_has(text=SENTENCE)
+
+
+def test_the_first_head_that_is_shown_is_one_that_explains_itself(
+    visitor: Visitor, smollm2: Any
+) -> None:
+    visitor.open(text=SENTENCE)
+    telling = next(one for one in smollm2.trace(SENTENCE).maps() if vizcore.is_telling(one))
+    assert (telling.layer, telling.head) != (0, 0)
+    visitor.expect_map(smollm2.trace(SENTENCE).attention(telling.layer, telling.head))
 
 
 def test_a_clicked_head_opens_and_is_in_the_address(visitor: Visitor, smollm2: Any) -> None:
