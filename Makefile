@@ -11,6 +11,7 @@ PYTHON := $(VENV)/bin/python
 # A stamp is newer than what it was made from, so that a second `make` does no work at all.
 RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
+BENCH_STAMP := $(VENV)/.installed-bench
 RECIPE := pyproject.toml constraints.txt
 # How many processes share the tests; and more for `vizcore app`, as in make run ARGS="--port 8600".
 WORKERS ?= 2
@@ -47,7 +48,7 @@ check: $(TEST_STAMP) $(TSC) ## Check style, types (Python and JavaScript) and th
 	@echo "guards: the project's own rules"
 	@$(PYTHON) -m pytest -q tests/guards
 
-bench: $(TEST_STAMP) browser models ## Measure cost and speed, side by side with other ways, and print the tables.
+bench: $(BENCH_STAMP) browser models ## Measure cost and speed, side by side with other ways, and print the tables.
 	@$(PYTHON) tests/support/benchmarks.py
 
 browser: $(TEST_STAMP)
@@ -73,8 +74,13 @@ $(TEST_STAMP): $(RECIPE) | $(PYTHON)
 	@echo "Installing what the app, the tests and the checks need, in the versions of constraints.txt."
 	@echo "The first time this downloads about 650 MB (several GB where PyTorch comes with CUDA) …"
 	@$(PIP) --version >/dev/null 2>&1 || sh tests/support/venv.sh $(VENV)
-	@$(PIP) install --editable '.[test,bench]' --constraint constraints.txt
+	@$(PIP) install --editable '.[test]' --constraint constraints.txt
 	@touch $(RUN_STAMP) $@
+
+$(BENCH_STAMP): $(TEST_STAMP)
+	@echo "Installing what the benchmarks compare with (about 60 MB the first time) …"
+	@$(PIP) install --quiet --editable '.[test,bench]' --constraint constraints.txt
+	@touch $@
 
 $(TSC): | $(TEST_STAMP)
 	@echo "Getting TypeScript $(TYPESCRIPT), which checks the JavaScript's types …"
