@@ -14,7 +14,8 @@ from vizcore.fetch import model_folder
 from vizcore.tap import Recorder
 
 MIXED = (
-    "The lighthouse keeper counted ships. 我爱你，世界！今天天气很好。 🎉👩\u200d👩\u200d👧 naïve café, "
+    "The lighthouse keeper counted ships. 我爱你，世界！今天天气很好。 🎉👩\u200d👩\u200d👧 "
+    "A naïve café, "
     "«Что это?» she asked;\n\tnobody answered 42 times, and يا سلام was all he said before the "
     "unbelievable storm took the electromagnetic lanterns. "
 )

@@ -9,7 +9,7 @@ the ids with the tokenizer.
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -32,7 +32,8 @@ def display_tokens(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int])
 
     Word pieces keep their marks (`##ing`), special tokens their names (`[CLS]`, `<s>`).
     """
-    pieces = [_piece(tokenizer, token_id) for token_id in token_ids]
+    added = getattr(tokenizer, "added_tokens_decoder", {})  # built anew whenever it is asked for
+    pieces = [_piece(tokenizer, token_id, added) for token_id in token_ids]
     labels: list[str] = []
     start = 0
     while start < len(pieces):
@@ -41,7 +42,7 @@ def display_tokens(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int])
             labels.append(_visible(piece))
             start += 1
             continue
-        group = _whole_characters(pieces[start:])
+        group = _whole_characters(pieces, start)
         text = b"".join(group).decode(errors="replace")
         if "\ufffd" in text:  # bytes that are no character at all
             labels.append(" ".join(f"{byte:02X}" for byte in piece))
@@ -60,14 +61,15 @@ def special_positions(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[in
     return [position for position, token_id in enumerate(token_ids) if token_id in special]
 
 
-def _piece(tokenizer: PreTrainedTokenizerBase, token_id: int) -> str | bytes:
+def _piece(
+    tokenizer: PreTrainedTokenizerBase, token_id: int, added: Mapping[int, Any]
+) -> str | bytes:
     """A token as text, or as bytes where the tokenizer works on bytes."""
     name: Any = tokenizer.convert_ids_to_tokens(token_id)
     if name is None:
         return f"#{token_id}"
     if isinstance(name, bytes):
         return name
-    added = getattr(tokenizer, "added_tokens_decoder", {})
     if token_id in added:
         return str(added[token_id].content)
     if matched := _BYTE_PIECE.fullmatch(name):
@@ -77,10 +79,11 @@ def _piece(tokenizer: PreTrainedTokenizerBase, token_id: int) -> str | bytes:
     return str(name).replace("\u2581", " ").removesuffix("</w>")
 
 
-def _whole_characters(pieces: Sequence[str | bytes]) -> list[bytes]:
-    """As many byte pieces from the start as it takes to end where a character ends."""
+def _whole_characters(pieces: Sequence[str | bytes], start: int) -> list[bytes]:
+    """As many byte pieces from there on as it takes to end where a character ends."""
     group: list[bytes] = []
-    for piece in pieces:
+    for place in range(start, len(pieces)):
+        piece = pieces[place]
         if not isinstance(piece, bytes):
             break
         group.append(piece)
