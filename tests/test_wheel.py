@@ -121,7 +121,8 @@ page = AppTest.from_file(str(app_folder() / "main.py"), default_timeout=120)
 page.query_params.update(model={str(tiny_model)!r}, text="the cat sat", layer="1", head="2")
 page.run()
 assert not page.exception and not page.error, (page.exception, page.error)
-print(len(page.get("bidi_component")), len(page.get("plotly_chart")), page.markdown[0].value.splitlines()[0])
+heading = page.markdown[0].value.splitlines()[0]
+print(len(page.get("bidi_component")), len(page.get("plotly_chart")), heading)
 """
     said = run(python, "-I", "-c", code, cwd=elsewhere).splitlines()[-1]
     assert said.startswith("1 1 **Layer 1, head 2**")
