@@ -219,6 +219,12 @@ def test_heads_of_every_name_are_found(
     torch.testing.assert_close(model.trace([20, 21, 22]).logits, expected, atol=1e-4, rtol=1e-4)
 
 
+def test_a_type_with_several_headless_classes_is_found_out_too(tmp_path: Path) -> None:
+    tiny.save(tiny.tiny_network("funnel"), tmp_path)
+    with pytest.raises(vizcore.CaptureError, match=r"^FunnelForMaskedLM returns something"):
+        vizcore.load(tmp_path)
+
+
 def test_without_a_word_about_its_class_the_weights_decide(tmp_path: Path) -> None:
     network = tiny.tiny_network("gpt2")
     tiny.save(network, tmp_path)

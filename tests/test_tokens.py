@@ -4,6 +4,7 @@ import re
 import unicodedata
 from typing import Any
 
+import jaxtyping
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -169,8 +170,12 @@ def test_sentence_pieces_have_dots_and_bytes_have_their_characters() -> None:
 # --- The real ones --------------------------------------------------------------------------------
 
 
-def test_every_token_of_smollm2_has_a_label_that_shows(smollm2: vizcore.Model) -> None:
+def test_every_token_of_smollm2_has_a_label_that_shows(
+    smollm2: vizcore.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tokenizer: Any = smollm2.tokenizer
+    # Checking annotations at each of half a million calls would take longer than all the rest.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     # A special token after each, so that no two join to one character.
     apart = [token for token_id in range(len(tokenizer)) for token in (token_id, 0)]
     shown = display_tokens(tokenizer, apart)[::2]

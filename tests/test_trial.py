@@ -59,6 +59,7 @@ IMAGES: dict[str, Any] = {
         ("granitemoehybrid", (1,)),
         ("bamba", (1,)),
         ("falcon_h1", (0, 1, 2)),
+        ("minimax", (0, 2)),
     ],
 )
 def test_attending_layers_keep_the_networks_own_numbers(
@@ -80,6 +81,15 @@ def test_attending_layers_errors_say_which_layers_attend() -> None:
         "Layer 2 of jamba-tiny has no softmax attention (it mixes tokens in another way). Layers "
         "that have: 1, 3."
     )
+
+
+@pytest.mark.parametrize("model_type", ["deberta", "bert", "bloom", "gpt2", "t5", "led"])
+def test_a_text_of_one_token_is_traced_as_any_other(model_type: str) -> None:
+    model = vizcore.Model.of(tiny.tiny_network(model_type), None)
+    trace = model.trace([7], [9] if model.kind == "encoder-decoder" else None)
+    for kind in model.kinds:
+        for layer in model.layers(kind):
+            assert torch.equal(trace.attention(layer, None, kind), torch.ones(4, 1, 1))
 
 
 # --- What cannot be captured ----------------------------------------------------------------------

@@ -132,7 +132,7 @@ def run(
             pairs = zip(recorder.calls, capture.calls, strict=True)
             calls[kind] = tuple(call for call, its_kind in pairs if its_kind == kind)
     else:
-        maps = eager_maps(output, network)
+        maps = eager_maps(output, network, one_stack=next(iter(capture.layers)))
     logits = output.logits[0] if capture.has_head and capture.trunk is None else None
     return Run(calls=calls, maps=maps, hidden=only_hidden(relay.taken), logits=logits)
 
@@ -187,9 +187,13 @@ def only_hidden(output: Any) -> Any:
 
 
 def eager_maps(
-    output: ModelOutput, network: PreTrainedModel
+    output: ModelOutput, network: PreTrainedModel, *, one_stack: Kind
 ) -> dict[Kind, tuple[Float[Tensor, "_ _ _"], ...]]:
-    """The weights that transformers returned: for each kind one (head, query, key) a layer."""
+    """The weights that transformers returned: for each kind one (head, query, key) a layer.
+
+    Args:
+        one_stack: the kind of attention that it is if the network has a single stack.
+    """
     if reads_two_texts(network):
         found: dict[Kind, tuple[Tensor, ...]] = {
             "encoder": full_maps(output.get("encoder_attentions"), network.config),
@@ -198,7 +202,7 @@ def eager_maps(
         }
         return {kind: maps for kind, maps in found.items() if maps}
     maps = full_maps(output.get("attentions"), network.config)
-    return {one_stack_kind(maps): maps} if maps else {}
+    return {one_stack: maps} if maps else {}
 
 
 def one_stack_kind(maps: Sequence[Float[Tensor, "_ _ _"]]) -> Kind:

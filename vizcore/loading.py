@@ -204,7 +204,7 @@ def _quiet_transformers() -> Iterator[None]:
 def _classes_to_try(config: PreTrainedConfig) -> list[Any]:
     """The classes that these weights may be for, best first: with a head if they were saved so."""
     saved_from = (config.architectures or [""])[0]
-    exact = [auto for auto in FAMILIES if _name_in(auto, config) == saved_from]
+    exact = [auto for auto in FAMILIES if saved_from in _names_in(auto, config)]
     if exact:
         tried = [*exact, AutoModel]
     elif saved_from.endswith(("ForMaskedLM", "ForPreTraining")):
@@ -215,19 +215,19 @@ def _classes_to_try(config: PreTrainedConfig) -> list[Any]:
         tried = [AutoModelForTextEncoding, AutoModel]
     else:
         tried = [AutoModel, AutoModelForTextEncoding]
-    mapped = [auto for auto in tried if _name_in(auto, config)]
+    mapped = [auto for auto in tried if _names_in(auto, config)]
     own = getattr(transformers, saved_from, None)  # some text parts are in no mapping
     if not mapped and isinstance(own, type) and issubclass(own, PreTrainedModel):
         return [own]
     return mapped
 
 
-def _name_in(auto: Any, config: PreTrainedConfig) -> str | None:
-    """The name of the class that a family has for this configuration, if it has one."""
+def _names_in(auto: Any, config: PreTrainedConfig) -> list[str]:
+    """The names of the classes that a family has for this configuration: usually one, or none."""
     if type(config) not in auto._model_mapping:
-        return None
-    name: str = auto._model_mapping[type(config)].__name__
-    return name
+        return []
+    found = auto._model_mapping[type(config)]
+    return [one.__name__ for one in (found if isinstance(found, tuple) else (found,))]
 
 
 def _tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:

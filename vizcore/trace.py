@@ -110,7 +110,8 @@ class Trace:
             return (kept if head is None else kept[head]).to(torch.float32, copy=True)
         call = self.run.calls[kind][place]
         with torch.no_grad():  # not inference_mode: what users get, they may compute with
-            return call.weights() if head is None else call.head_weights(head)
+            weights = call.weights() if head is None else call.head_weights(head)
+            return weights.float()
 
     def map(self, layer: int, head: int, kind: str | None = None) -> AttentionMap:
         """The attention of one head, with its labels. Arguments and errors as `attention`."""

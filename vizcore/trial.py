@@ -71,15 +71,20 @@ def find_capture(network: PreTrainedModel) -> Capture:
 
     _use(network, "eager")
     reference = _eager_reference(network, inputs)
-    returned = eager_maps(reference, network)
-    reference_maps = _only_weights(returned, two_stacks)
+    returned = eager_maps(reference, network, one_stack="encoder")
+    weights = _only_weights(returned, two_stacks)
+    if not two_stacks and weights and one_stack_kind(weights["encoder"]) == "decoder":
+        returned, weights = {"decoder": returned["encoder"]}, {"decoder": weights["encoder"]}
+    reference_maps = {
+        kind: maps for kind, maps in weights.items() if len(maps) == len(returned[kind])
+    }
     output_embeddings: Any = network.get_output_embeddings
     has_head = output_embeddings() is not None and "logits" in reference
     trunk = _find_trunk(network, inputs, reference["logits"]) if has_head else None
 
     calls = _tap_calls(network, inputs, reference) if _use(network, IMPLEMENTATION) else []
-    kinds = _kinds_of(calls, two_stacks, reference_maps)
-    if any(kinds) and _agree(calls, kinds, reference_maps):
+    kinds = _kinds_of(calls, two_stacks, weights)
+    if any(kinds) and _agree(calls, kinds, weights):
         heads = {kind: call.n_heads for call, kind in zip(calls, kinds, strict=True) if kind}
         return Capture(
             way="tap",
@@ -264,21 +269,25 @@ def _agree(
 def _only_weights(
     maps: dict[Kind, tuple[Tensor, ...]], two_stacks: bool
 ) -> dict[Kind, tuple[Tensor, ...]]:
-    """Those that are weights between the trial's tokens, not scores, hashed buckets or blocks."""
+    """Those that are weights between the trial's tokens, not scores, hashed buckets or blocks.
+
+    Some of a kind may be and others not: linear attention returns its state here.
+    """
     tokens, targets = N_TRIAL_TOKENS, N_TRIAL_TARGETS
     shapes: dict[Kind, tuple[int, int]] = {
         "encoder": (tokens, tokens),
         "decoder": (targets, targets) if two_stacks else (tokens, tokens),
         "cross": (targets, tokens),
     }
-    return {
-        kind: layers
-        for kind, layers in maps.items()
-        if all(
-            layer.shape[1:] == shapes[kind] and layer.min() >= 0 and layer.sum(-1).max() < 1.01
+    found = {
+        kind: tuple(
+            layer
             for layer in layers
+            if layer.shape[1:] == shapes[kind] and layer.min() >= 0 and layer.sum(-1).max() < 1.01
         )
+        for kind, layers in maps.items()
     }
+    return {kind: layers for kind, layers in found.items() if layers}
 
 
 def _layer_numbers(
