@@ -79,8 +79,8 @@ def _pick_token(choice: dict[str, Any]) -> None:
 def _text(trace: vizcore.Trace, surprisal: pd.DataFrame) -> vizcore.View:
     ids = trace.source_ids if trace.target_ids is None else trace.target_ids
     return vizcore.tokens_view(
-        surprisal["token"],
-        surprisal["surprisal"],
+        surprisal["token"].tolist(),
+        surprisal["surprisal"].tolist(),
         low=0,
         high=MOST_SURPRISED,
         low_label=_("expected (0 bits)"),

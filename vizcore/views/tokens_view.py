@@ -22,10 +22,10 @@ TEXTS = {
 
 def tokens_view(
     tokens: Sequence[str],
-    values: Sequence[float],
+    values: Sequence[float | int],
     *,
-    low: float,
-    high: float,
+    low: float | int,
+    high: float | int,
     low_label: str,
     high_label: str,
     details: Sequence[str] | None = None,

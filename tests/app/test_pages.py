@@ -1,0 +1,88 @@
+"""The pages without a browser: what they say for models and texts of every kind."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.support.tiny import save, tiny_network
+
+MAIN = Path(__file__).resolve().parent.parent.parent / "app" / "main.py"
+
+
+def opened(**scene: str) -> Any:
+    """The app's first page for a scene, run to its end."""
+    app = AppTest.from_file(str(MAIN), default_timeout=120)
+    for key, value in scene.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+@pytest.fixture(scope="module")
+def translator(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with a tiny encoder-decoder."""
+    return str(save(tiny_network("t5"), tmp_path_factory.mktemp("t5")))
+
+
+def test_the_first_page_offers_the_catalogue_and_examples() -> None:
+    app = opened()
+    assert app.selectbox[0].options[:2] == ["smollm2-135m", "minilm-l6"]
+    assert app.text_area[0].value
+    assert len(app.button) >= 3
+
+
+def test_an_example_takes_the_place_of_the_text() -> None:
+    app = opened(text="something else")
+    assert app.text_area[0].value == "something else"
+    app.button[1].click().run()
+    assert app.text_area[0].value.startswith("The keys to the cabinet")
+
+
+def test_an_encoder_decoder_shows_each_kind_of_attention(translator: str) -> None:
+    app = opened(model=translator, text="one two three")
+    (kinds,) = app.button_group
+    assert kinds.options == [
+        "Source looks at source",
+        "Target looks at target",
+        "Target looks at source",
+    ]
+    assert kinds.value == "cross"
+    assert "Cross, layer" in app.markdown[0].value
+
+
+def test_a_kind_in_the_address_is_opened(translator: str) -> None:
+    app = opened(model=translator, text="one two three", kind="encoder", layer="1", head="2")
+    assert app.markdown[0].value.startswith("**Encoder, layer 1, head 2**")
+
+
+def test_a_picked_number_goes_into_the_address() -> None:
+    app = opened(model="minilm-l6", text="a b c")
+    app.number_input(key="field_layer").set_value(4).run()
+    assert app.query_params["layer"] == "4"
+    app.number_input(key="field_token").set_value(2).run()
+    assert app.query_params["token"] == "2"
+
+
+def test_another_text_forgets_the_picked_token_but_keeps_the_head() -> None:
+    app = opened(model="minilm-l6", text="a b c", layer="3", head="1", token="2")
+    app.text_area[0].set_value("d e f g").run()
+    assert app.query_params["layer"] == "3"
+    assert "token" not in app.query_params
+
+
+@pytest.mark.parametrize(
+    ("scene", "said"),
+    [
+        ({"text": " "}, "There is nothing in this text that minilm"),
+        ({"model": "./nowhere"}, "There is no folder or file"),
+    ],
+)
+def test_what_cannot_be_shown_is_said_and_the_fields_keep_what_was_typed(
+    scene: dict[str, str], said: str
+) -> None:
+    app = opened(**({"model": "minilm-l6", "text": "a"} | scene))
+    assert said in app.error[0].value.replace("\\", "")
+    assert app.text_area[0].value == scene.get("text", "a")
