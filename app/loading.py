@@ -5,11 +5,12 @@ the work is, whoever began it. A trace is never written to, so it can be shared 
 there are too many, those that were not looked at for longest are dropped.
 """
 
+import gc
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,8 @@ MAX_MODELS = 3
 MAX_TRACES = 12
 PATIENCE = 0.25
 """Seconds before progress is shown: what is done sooner should not flash."""
-TICK = 0.02
+TICK = 0.1
+"""Seconds between two looks at how far a job is."""
 SHORT = 200
 """Tokens of a text for which looking for a telling head takes no time worth speaking of."""
 
@@ -84,19 +86,28 @@ class Heads:
         opening: (layer, head) of the one to open where none was picked.
     """
 
-    view: vizcore.View
+    view: "vizcore.View"
     opening: tuple[int, int]
 
 
-def load_model(name: str) -> vizcore.Model:
+def load_model(name: str) -> "vizcore.Model":
     """The model of that name. Until it is there the page shows progress; on an error it stops."""
     models, _traces = _workshops()
-    job = models.order(name, lambda progress: vizcore.load(name, progress=progress))
+    job = models.order(name, lambda progress: _load(name, progress))
     model: vizcore.Model = _wait(job, _("Loading {name}").format(name=name))
     return model
 
 
-def run_text(model: vizcore.Model, text: str, target: str) -> vizcore.Trace:
+def _load(name: str, progress: Progress) -> "vizcore.Model":
+    progress(_("Starting PyTorch"), None)
+    load = vizcore.load  # its first use imports PyTorch and transformers
+    # Streamlit collects garbage after every run of a page. What was just imported stays for good;
+    # walking over it each time would hold up everybody for a quarter of a second.
+    gc.freeze()
+    return load(name, progress=progress)
+
+
+def run_text(model: "vizcore.Model", text: str, target: str) -> "vizcore.Trace":
     """The trace of a text, with progress and errors as in `load_model`."""
     _models, traces = _workshops()
     key = (id(model), text, target)
@@ -105,7 +116,7 @@ def run_text(model: vizcore.Model, text: str, target: str) -> vizcore.Trace:
     return trace
 
 
-def draw_heads(trace: vizcore.Trace, kind: str) -> Heads:
+def draw_heads(trace: "vizcore.Trace", kind: str) -> Heads:
     """The picture of all heads of a trace; its maps are worked out only once."""
     _models, traces = _workshops()
     job = traces.order((id(trace), kind), lambda progress: (trace, _draw(trace, kind, progress)))
@@ -113,11 +124,11 @@ def draw_heads(trace: vizcore.Trace, kind: str) -> Heads:
     return heads
 
 
-def _draw(trace: vizcore.Trace, kind: str, progress: Progress) -> Heads:
+def _draw(trace: "vizcore.Trace", kind: str, progress: Progress) -> Heads:
     n_maps = len(trace.layers(kind)) * trace.n_heads(kind)
     telling: list[tuple[int, int]] = []
 
-    def looked_at() -> Iterator[vizcore.AttentionMap]:
+    def looked_at() -> "Iterator[vizcore.AttentionMap]":
         for done, one in enumerate(trace.maps(kind)):
             progress(_("Drawing every head"), done / n_maps)
             if not telling and len(one.query_tokens) <= SHORT and vizcore.is_telling(one):
@@ -128,7 +139,7 @@ def _draw(trace: vizcore.Trace, kind: str, progress: Progress) -> Heads:
     return Heads(view, telling[0] if telling else (trace.layers(kind)[0], 0))
 
 
-def _targets(model: vizcore.Model, target: str) -> tuple[str, ...]:
+def _targets(model: "vizcore.Model", target: str) -> tuple[str, ...]:
     return (target,) if target and model.kind == "encoder-decoder" else ()
 
 
@@ -136,11 +147,13 @@ def _wait(job: Job, title: str) -> Any:
     """Wait for a job; show how far it is if it takes long, and say in words what went wrong."""
     place = st.empty()
     began = time.monotonic()
+    shown: tuple[str, float] | None = None
     while not job.made.done():
-        if time.monotonic() - began > PATIENCE:
-            message = job.message or title
-            place.progress(job.fraction or 0.0, text=literal(message) + " …")
-        time.sleep(TICK)
+        now = (job.message or title, round(job.fraction or 0.0, 2))
+        if now != shown and time.monotonic() - began > PATIENCE:
+            place.progress(now[1], text=literal(now[0]) + " …")
+            shown = now
+        wait([job.made], timeout=TICK)
     place.empty()
     error = job.made.exception()
     if error is None:

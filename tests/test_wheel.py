@@ -125,7 +125,7 @@ heading = page.markdown[0].value.splitlines()[0]
 print(len(page.get("bidi_component")), len(page.get("plotly_chart")), heading)
 """
     said = run(python, "-I", "-c", code, cwd=elsewhere).splitlines()[-1]
-    assert said.startswith("1 1 **Layer 1, head 2**")
+    assert said.startswith("2 1 **Layer 1, head 2**")
 
 
 def test_its_command_tells_the_models(python: Path, elsewhere: Path) -> None:

@@ -274,7 +274,7 @@ def app_(
     from vizcore.resources import app_folder
 
     folder = app_folder()
-    command = [sys.executable, "-P", "-m", "streamlit", "run", str(folder / "main.py")]
+    command = [sys.executable, "-P", str(folder / "serve.py")]
     command += ["--server.address", host, "--server.headless", "false" if browser else "true"]
     command += ["--server.fileWatcherType", "none", "--browser.gatherUsageStats", "false"]
     # Else its first run on a machine stops to ask for an e-mail address.

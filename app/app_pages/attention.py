@@ -8,7 +8,7 @@ import streamlit as st
 import vizcore
 from app import fields
 from app.loading import draw_heads, load_model, run_text
-from app.mount import mount
+from app.mount import mount, mount_map, plotly_itself
 from app.scene import Scene, current, pick, within
 from app.texts import _, code, literal
 
@@ -21,12 +21,16 @@ N_LOOKED_AT = 4
 def show() -> None:
     """Draw the page."""
     scene = current()
-    model = load_model(scene.model)
-    _look(run_text(model, scene.text, scene.target))
+    page, plotly = st.container(), st.container()
+    with plotly:
+        plotly_itself()
+    with page:
+        model = load_model(scene.model)
+        _look(run_text(model, scene.text, scene.target))
 
 
 @st.fragment
-def _look(trace: vizcore.Trace) -> None:
+def _look(trace: "vizcore.Trace") -> None:
     scene = current()
     kind = _kind(trace, scene)
     heads = draw_heads(trace, kind)
@@ -46,7 +50,7 @@ def _look(trace: vizcore.Trace) -> None:
         )
 
 
-def _kind(trace: vizcore.Trace, scene: Scene) -> str:
+def _kind(trace: "vizcore.Trace", scene: Scene) -> str:
     if len(trace.kinds) == 1:
         return trace.kinds[0]
     words = {
@@ -67,7 +71,7 @@ def _kind(trace: vizcore.Trace, scene: Scene) -> str:
 
 
 def _head(
-    trace: vizcore.Trace, kind: str, scene: Scene, opening: tuple[int, int]
+    trace: "vizcore.Trace", kind: str, scene: Scene, opening: tuple[int, int]
 ) -> tuple[int, int]:
     """The head that is open, in two fields that say so."""
     layers, n_heads = trace.layers(kind), trace.n_heads(kind)
@@ -79,11 +83,11 @@ def _head(
     return nearest, min(head, n_heads - 1)
 
 
-def _row(trace: vizcore.Trace, kind: str, scene: Scene) -> int | None:
+def _row(trace: "vizcore.Trace", kind: str, scene: Scene) -> int | None:
     """The query token that is looked at closely, if one was picked."""
     last = len(trace.query_tokens(kind)) - 1
     row = within(scene.token, last)
-    hint = _("Click on a token left of the map, or type its number, to see where it looks.")
+    hint = _("Click on a row of the map, or type its number, to see where it looks.")
     fields.number(_("Token"), "token", row, 0, last, optional=True, help=hint)
     return row
 
@@ -92,7 +96,7 @@ def _pick_head(choice: dict[str, Any]) -> None:
     pick(layer=choice["layer"], head=choice["head"])
 
 
-def _open_head(one: vizcore.AttentionMap, row: int | None) -> None:
+def _open_head(one: "vizcore.AttentionMap", row: int | None) -> None:
     st.markdown(
         _("**{head}** {does}").format(
             head=literal(one.name.capitalize()), does=literal(vizcore.describe(one).text)
@@ -103,28 +107,21 @@ def _open_head(one: vizcore.AttentionMap, row: int | None) -> None:
     figure = vizcore.heatmap(
         one, row=row, dark=st.context.theme.type == "dark", height=MAP_HEIGHT
     ).figure
-    st.plotly_chart(
-        figure.update_layout(title=None, margin_t=10),
-        key="map",
-        theme=None,
-        on_select=_pick_row,
-        selection_mode="points",
-        config={"displaylogo": False},
-    )
+    figure.update_layout(title=None, margin_t=10)
+    alt = _("Attention map of {head}").format(head=one.name)
+    mount_map(figure, key="map", alt=alt, on_select=_pick_row)
 
 
-def _pick_row() -> None:
-    points = st.session_state["map"]["selection"]["points"]
-    rows = [point["customdata"] for point in points if point.get("curve_number") == 0]
-    if rows:
-        row = rows[0][0] if isinstance(rows[0], list) else rows[0]
-        pick(token=int(row))
+def _pick_row(choice: dict[str, Any]) -> None:
+    """A click on the row that is picked puts it back."""
+    row = int(choice["row"])
+    pick(token=None if current().token == row else row)
 
 
-def _looked_at(one: vizcore.AttentionMap, row: int | None) -> str:
+def _looked_at(one: "vizcore.AttentionMap", row: int | None) -> str:
     """One line on where the picked token looks most, or how to pick one."""
     if row is None:
-        return _("Click on a token left of the map to see where it looks.")
+        return _("Click on a token or a row of the map to see where it looks.")
     weights = pd.Series(one.values[row]).nlargest(N_LOOKED_AT)
     places = [f"{code(one.key_tokens[key])} {weight:.3f}" for key, weight in weights.items()]
     return _("{token} looks most at {places}").format(

@@ -29,7 +29,7 @@ def show() -> None:
     _look(trace)
 
 
-def _no_next_token(model: vizcore.Model) -> str:
+def _no_next_token(model: "vizcore.Model") -> str:
     name = literal(model.name)
     if not model.has_head:
         return _(
@@ -44,7 +44,7 @@ def _no_next_token(model: vizcore.Model) -> str:
 
 
 @st.fragment
-def _look(trace: vizcore.Trace) -> None:
+def _look(trace: "vizcore.Trace") -> None:
     surprisal = vizcore.trace_surprisal(trace)
     st.markdown(
         _(
@@ -76,7 +76,7 @@ def _pick_token(choice: dict[str, Any]) -> None:
     pick(token=choice["token"])
 
 
-def _text(trace: vizcore.Trace, surprisal: pd.DataFrame) -> vizcore.View:
+def _text(trace: "vizcore.Trace", surprisal: pd.DataFrame) -> "vizcore.View":
     ids = trace.source_ids if trace.target_ids is None else trace.target_ids
     return vizcore.tokens_view(
         surprisal["token"].tolist(),
@@ -106,7 +106,7 @@ def _share(probability: float) -> str:
     return f"{probability:.2%}" if probability >= 0.0001 else f"{probability:.1e}"
 
 
-def _expected(trace: vizcore.Trace, surprisal: pd.DataFrame, position: int) -> None:
+def _expected(trace: "vizcore.Trace", surprisal: pd.DataFrame, position: int) -> None:
     token = code(surprisal["token"][position])
     st.markdown(_("After {token} the model expects").format(token=token))
     expected = trace.next_tokens(position, N_SHOWN)

@@ -1,5 +1,7 @@
 """The pages without a browser: what they say for models and texts of every kind."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,21 @@ def opened(**scene: str) -> Any:
 def translator(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder with a tiny encoder-decoder."""
     return str(save(tiny_network("t5"), tmp_path_factory.mktemp("t5")))
+
+
+def test_the_pages_are_on_the_screen_before_torch_is_imported() -> None:
+    code = (
+        "import sys, app.sidebar, app.app_pages.attention, app.app_pages.next_token;"
+        "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=MAIN.parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_the_first_page_offers_the_catalogue_and_examples() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-ROUNDS = 9
+ROUNDS = 7
 
 
 def in_turns(ways: dict[str, Callable[[], object]], *, rounds: int = ROUNDS) -> pd.DataFrame:

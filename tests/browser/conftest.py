@@ -33,7 +33,7 @@ class Visitor:
     def settle(self) -> None:
         """Wait until nothing is being worked out any more."""
         self.page.wait_for_selector(
-            "[data-testid=stPlotlyChart] .scatterlayer text, [data-testid=stDataFrame],"
+            ".js-plotly-plot .scatterlayer text, [data-testid=stDataFrame],"
             " [data-testid=stAlert], [data-testid=stException]"
         )
         self.page.wait_for_selector("[data-testid=stStatusWidget]", state="detached")

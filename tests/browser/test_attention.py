@@ -1,5 +1,6 @@
 """The page Attention, as somebody in front of it sees it."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,16 +14,21 @@ GRID = "canvas.all"
 
 
 def place_of(visitor: Visitor, layer: int, head: int) -> dict[str, float]:
-    """Where on the canvas that head is: found by pointing, as a person does, with the keyboard."""
+    """Where on the canvas that head is: found by moving there with the keyboard."""
     canvas = visitor.page.locator(GRID)
-    canvas.focus()
-    marked = visitor.page.locator(".mark.pointed")
     status = visitor.page.locator(".model-view .status")
-    for key, times in (("ArrowRight", layer), ("ArrowDown", head)):
-        for _ in range(times):
-            canvas.press(key)
+    canvas.focus()
+    canvas.press("ArrowRight")  # whichever is open, something is pointed at now
+    for name, wanted, keys in (
+        ("Layer", layer, ("ArrowLeft", "ArrowRight")),
+        ("Head", head, ("ArrowUp", "ArrowDown")),
+    ):
+        here = int(re.search(rf"{name} (\d+)", status.inner_text())[1])
+        for _ in range(abs(wanted - here)):
+            canvas.press(keys[wanted > here])
     assert f"Layer {layer} · Head {head}:" in status.inner_text()
-    box, outer = marked.bounding_box(), canvas.bounding_box()
+    box = visitor.page.locator(".mark.pointed").bounding_box()
+    outer = canvas.bounding_box()
     return {
         "x": box["x"] - outer["x"] + box["width"] / 2,
         "y": box["y"] - outer["y"] + box["height"] / 2,
@@ -96,17 +102,35 @@ def test_back_returns_to_the_page_before_with_what_was_on_it(
     visitor.address_has(layer=2, head=1, text=SENTENCE)
 
 
-def test_a_clicked_token_highlights_its_row(visitor: Visitor, smollm2: Any) -> None:
+def test_a_clicked_token_highlights_its_row_and_a_second_click_puts_it_back(
+    visitor: Visitor, smollm2: Any
+) -> None:
     visitor.open(text=SENTENCE, layer=2, head=1)
-    label = visitor.page.locator(".js-plotly-plot .scatterlayer text").nth(4)
-    box = label.bounding_box()
-    visitor.page.mouse.click(box["x"] + box["width"] - 3, box["y"] + box["height"] / 2)
+    click_on_token(visitor, 4)
     visitor.address_has(token=4)
     row = smollm2.trace(SENTENCE).attention(2, 1)[4]
     visitor.page.get_by_text(f"{row.max():.3f}").first.wait_for()
     visitor.page.wait_for_function(  # dimmed above and below, outlined around
         "document.querySelector('.js-plotly-plot').layout.shapes?.length === 3"
     )
+    click_on_token(visitor, 4)
+    visitor.page.wait_for_function("!location.search.includes('token')")
+
+
+def test_a_click_on_a_cell_picks_its_row(visitor: Visitor) -> None:
+    visitor.open(text=SENTENCE, layer=2, head=1)
+    cells = visitor.page.locator(".js-plotly-plot .nsewdrag").last.bounding_box()
+    visitor.page.mouse.move(cells["x"] + 4, cells["y"] + cells["height"] * 0.6)
+    visitor.page.mouse.click(cells["x"] + 5, cells["y"] + cells["height"] * 0.6)
+    visitor.page.wait_for_function("location.search.includes('token=4')")
+
+
+def click_on_token(visitor: Visitor, position: int) -> None:
+    """Click the label of a query token beside the map."""
+    box = visitor.page.locator(".js-plotly-plot .scatterlayer text").nth(position).bounding_box()
+    place = box["x"] + box["width"] - 3, box["y"] + box["height"] / 2
+    visitor.page.mouse.move(*place)
+    visitor.page.mouse.click(*place)
 
 
 def test_numbers_that_are_out_of_range_open_the_nearest_head(
