@@ -47,7 +47,7 @@ def mount_map(
     """
     data = {
         "figure": figure.to_json(),
-        "rows": [int(row) for row in figure.data[0].customdata],
+        "rows": sorted({int(row) for row in figure.data[0].customdata}),
         "alt": alt,
         "missing": _("The map cannot be drawn: this page has no Plotly. Reload it."),
     }
