@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -150,12 +151,13 @@ def describe_all(
     usable &= weights.sum(axis=2) > 0
     n_heads = len(values)
     if kind != "cross" and tuple(query_tokens) == tuple(key_tokens)[n_keys - n_queries :]:
-        candidates = _self_candidates(key_tokens, n_queries)
+        candidates = list(_self_candidates(tuple(key_tokens), n_queries))
         own = np.arange(n_keys - n_queries, n_keys)
         candidates += _favourites(key_tokens, weights, usable, own=own, besides=0)
     else:
         end = _at_each_query(np.arange(n_keys) == n_keys - 1, n_queries)
-        candidates = [_Candidate("end", "the end token", end)]
+        last = np.full(n_queries, n_keys - 1)
+        candidates = [_Candidate("end", "the end token", end, key=last)]
         candidates += _favourites(key_tokens, weights, usable, own=None, besides=n_keys - 1)
     scores = np.zeros((len(candidates), n_heads))
     gains = np.full((len(candidates), n_heads), -np.inf)
@@ -178,11 +180,16 @@ def describe_all(
 
 @dataclass(frozen=True, eq=False)
 class _Candidate:
-    """Something a head may do: the keys that it would look at, for every query."""
+    """Something a head may do: the keys that it would look at, for every query.
+
+    `key` says the same as `targets` where that is one key a query at most (-1: none), and makes
+    adding up the weights on it quick.
+    """
 
     name: str
     words: str
     targets: Bool[np.ndarray, "query key"]
+    key: Int[np.ndarray, " query"] | None = None
     told_apart: Bool[np.ndarray, " query"] | None = None
     min_queries: int = 1
     heads: Bool[np.ndarray, " head"] | None = None
@@ -206,7 +213,13 @@ def _score(
         counts &= candidate.told_apart
     counted = usable & counts
     n_counted = counted.sum(axis=1)
-    on_targets = np.einsum("hqk,qk->hq", weights, targets.astype(weights.dtype))
+    if not counts.any():
+        return np.zeros(len(weights)), np.full(len(weights), -np.inf)
+    if candidate.key is None:
+        on_targets = np.einsum("hqk,qk->hq", weights, targets.astype(weights.dtype))
+    else:
+        queries = np.arange(len(targets))
+        on_targets = np.where(n_targets > 0, weights[:, queries, candidate.key], 0)
     divisor = np.maximum(n_counted, 1)
     score = (on_targets * counted).sum(axis=1, dtype=np.float64) / divisor
     chance = (counted * (n_targets / np.maximum(n_visible, 1))).sum(axis=1) / divisor
@@ -240,7 +253,9 @@ def _unnamed(weights: Float[np.ndarray, "query key"]) -> Pattern:
     return Pattern("spread", n_tokens, f"spreads over about {n_tokens:.0f} tokens")
 
 
-def _self_candidates(tokens: Sequence[str], n_queries: int) -> list[_Candidate]:
+@lru_cache(maxsize=1)
+def _self_candidates(tokens: tuple[str, ...], n_queries: int) -> tuple[_Candidate, ...]:
+    """The same for all heads of a text, so those of the last text are kept."""
     n_keys = len(tokens)
     keys = np.arange(n_keys)
     own = keys[n_keys - n_queries :, None]
@@ -256,6 +271,7 @@ def _self_candidates(tokens: Sequence[str], n_queries: int) -> list[_Candidate]:
             name,
             words,
             keys == position,
+            key=np.where((position >= 0) & (position < n_keys), position, -1)[:, 0],
             told_apart=(where == position).sum(axis=1) == 1,
         )
         for name, (words, position) in single.items()
@@ -268,12 +284,12 @@ def _self_candidates(tokens: Sequence[str], n_queries: int) -> list[_Candidate]:
     words = separators[0] if len(separators) == 1 else "special tokens"
     is_special = np.array([_is_special(token) for token in tokens], dtype=bool)
     is_punctuation = np.array([_is_punctuation(token) for token in tokens], dtype=bool)
-    return [
+    return (
         *candidates,
         _Candidate("same", "copies of the same token", copies, min_queries=MIN_QUERIES_TO_REPEAT),
         _Candidate("separator", words, is_special & elsewhere),
         _Candidate("punctuation", "punctuation", is_punctuation & elsewhere),
-    ]
+    )
 
 
 def _favourites(
@@ -297,6 +313,7 @@ def _favourites(
             "fixed",
             f"one place, “{tokens[key].strip(_SPACE_MARKS) or tokens[key]}”",
             _at_each_query(column == key, n_queries),
+            key=np.full(n_queries, key),
             told_apart=None if own is None else np.abs(own - key) > 1,
             min_queries=max(MIN_QUERIES_TO_REPEAT, n_queries // 2),
             heads=favourite == key,
