@@ -6,7 +6,6 @@ page, from the event to the frame in which the new picture is there.
 """
 
 import os
-import shutil
 import signal
 import socket
 import statistics
@@ -21,6 +20,8 @@ from typing import Any
 import pandas as pd
 from _table import show
 from playwright.sync_api import sync_playwright
+
+from tests.support.browser import find_browser
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REPEATS = 7
@@ -61,7 +62,7 @@ def main() -> None:
     """Measure and print."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
+            executable_path=find_browser(),
             args=["--no-sandbox", "--disable-background-networking", "--disable-sync"],
         )
         page = browser.new_page(viewport={"width": 1280, "height": 720})
