@@ -10,6 +10,7 @@
  */
 
 const PATIENCE = 30_000;
+const EMPTY_CHART = ".st-key-plotly_itself";
 
 /** @type {WeakMap<object, Chart>} */
 const charts = new WeakMap();
@@ -47,6 +48,9 @@ async function draw(chart, data) {
   chart.plot.style.height = `${layout.height}px`;
   const isNew = !chart.plot.on;
   await plotly.react(chart.plot, traces, layout, { displayModeBar: false, responsive: true });
+  for (const empty of document.querySelectorAll(`${EMPTY_CHART} .js-plotly-plot`)) {
+    empty.classList.remove("js-plotly-plot"); // whoever looks for the chart of the page finds one
+  }
   if (!isNew) return;
   chart.plot.on?.("plotly_click", ({ points }) => {
     const row = chart.rows[Math.round(points[0]?.y)];
