@@ -1,4 +1,6 @@
-"""Number fields for what is picked on a page: they show it, and picking another puts it there."""
+"""Fields for what is picked on a page: they show it, and picking another puts it there."""
+
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -45,4 +47,24 @@ def number(
         placeholder=_("any"),
         width=WIDTH,
         help=help,
+    )
+
+
+def one_of(label: str, name: str, picked: int, choices: Sequence[int]) -> None:
+    """A field for a number of the scene that can only be one of some.
+
+    Args:
+        label: above the field.
+        name: of the scene's value.
+        picked: what is picked now.
+        choices: what can be picked.
+    """
+    key = f"field_{name}"
+    st.session_state[key] = picked
+    st.selectbox(
+        label,
+        choices,
+        key=key,
+        on_change=lambda: pick(**{name: st.session_state[key]}),
+        width=WIDTH,
     )

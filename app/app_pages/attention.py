@@ -77,8 +77,11 @@ def _head(
     layers, n_heads = trace.layers(kind), trace.n_heads(kind)
     layer = opening[0] if scene.layer is None else scene.layer
     head = opening[1] if scene.head is None else scene.head
-    nearest = min(layers, key=lambda other: abs(other - layer))  # hybrid networks have gaps
-    fields.number(_("Layer"), "layer", nearest, layers[0], layers[-1])
+    nearest = min(layers, key=lambda other: abs(other - layer))
+    if layers == tuple(range(layers[0], layers[-1] + 1)):
+        fields.number(_("Layer"), "layer", nearest, layers[0], layers[-1])
+    else:  # a hybrid network, in which only some layers have attention
+        fields.one_of(_("Layer"), "layer", nearest, layers)
     fields.number(_("Head"), "head", min(head, n_heads - 1), 0, n_heads - 1)
     return nearest, min(head, n_heads - 1)
 

@@ -75,6 +75,16 @@ def test_a_kind_in_the_address_is_opened(translator: str) -> None:
     assert app.markdown[0].value.startswith("**Encoder, layer 1, head 2**")
 
 
+def test_of_a_hybrid_network_only_the_layers_with_attention_can_be_picked(tmp_path: Path) -> None:
+    folder = save(tiny_network("jamba"), tmp_path)
+    app = opened(model=str(folder), text="one two three", layer="3")
+    (field,) = [field for field in app.selectbox if field.label == "Layer"]
+    assert (field.options, field.value) == (["1", "3"], 3)
+    assert app.markdown[0].value.startswith("**Layer 3, head 0**")
+    app = opened(model=str(folder), text="one two three", layer="0")
+    assert app.markdown[0].value.startswith("**Layer 1, head 0**")
+
+
 def test_a_picked_number_goes_into_the_address() -> None:
     app = opened(model="minilm-l6", text="a b c")
     app.number_input(key="field_layer").set_value(4).run()
