@@ -20,7 +20,8 @@ import vizcore
 from app.texts import _, literal
 
 MAX_MODELS = 3
-MAX_TRACES = 12
+MAX_TRACES = 8
+"""Traces and pictures of heads, two for each text: a long text is some hundred megabytes."""
 PATIENCE = 0.25
 """Seconds before progress is shown: what is done sooner should not flash."""
 TICK = 0.1
