@@ -103,8 +103,10 @@ def _load(name: str, progress: Progress) -> "vizcore.Model":
     progress(_("Starting PyTorch"), None)
     load = vizcore.load  # its first use imports PyTorch and transformers
     # Streamlit collects garbage after every run of a page. What was just imported stays for good;
-    # walking over it each time would hold up everybody for a quarter of a second.
-    gc.freeze()
+    # walking over it each time would hold up everybody for a quarter of a second. Once, since a
+    # model that is dropped later has to be found.
+    if not gc.get_freeze_count():
+        gc.freeze()
     return load(name, progress=progress)
 
 
