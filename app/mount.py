@@ -1,8 +1,8 @@
-"""Puts a browser view on a Streamlit page and brings back what is picked in it.
+"""Puts a browser view or a Plotly map on a Streamlit page and brings back what is picked in it.
 
 A view's module has one signature for all hosts; `mount.js` is the few lines that fit it to a
-Streamlit component. The view is told what is selected, but keeps nothing: the selection lives in
-the session state, like that of any widget.
+Streamlit component. What is picked is handed to the page, which puts it into the scene; nothing is
+kept here.
 """
 
 from collections.abc import Callable

@@ -64,7 +64,12 @@ def attention_weights(
         scores = softcap * torch.tanh(scores / softcap)
     if position_bias is not None:
         scores = scores + _fitting("position_bias", position_bias, scores)
-    visible = _visible(mask, causal, scores)
+    if mask is not None:
+        mask = _fitting("mask", mask, scores)
+    n_queries, n_keys = scores.shape[-2:]
+    visible = visible_keys(
+        mask, causal=causal, n_queries=n_queries, n_keys=n_keys, device=scores.device
+    )
     if mask is not None and mask.dtype != torch.bool:
         scores = scores + mask
 
@@ -120,6 +125,25 @@ def attention(
     return weights.to(value.dtype) @ value
 
 
+def visible_keys(
+    mask: Tensor | None, *, causal: bool, n_queries: int, n_keys: int, device: torch.device
+) -> Bool[Tensor, "..."]:
+    """True where a query may look, (..., query, key) with the leading axes of the mask.
+
+    A floating-point mask hides a key by the lowest number of its type; added to a score that
+    leaves a tiny rest of it in a row where everything is hidden, so it counts as hidden here.
+
+    Args:
+        mask, causal: see `attention_weights`. The mask must broadcast to (..., query, key).
+    """
+    visible = torch.ones(n_queries, n_keys, dtype=torch.bool, device=device)
+    if causal:
+        visible = visible.tril()
+    if mask is None:
+        return visible
+    return visible & (mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2)
+
+
 def _one_key_head_per_query_head(query: Tensor, key: Tensor, *, name: str = "key") -> Tensor:
     """Repeat grouped key (or value) heads; raise if the two don't fit together."""
     problem = None
@@ -146,24 +170,6 @@ def _one_key_head_per_query_head(query: Tensor, key: Tensor, *, name: str = "key
 def _broadcast(one: Sequence[int], other: Sequence[int]) -> bool:
     pairs = zip(reversed(one), reversed(other), strict=False)
     return all(mine == theirs or 1 in (mine, theirs) for mine, theirs in pairs)
-
-
-def _visible(
-    mask: Tensor | None, causal: bool, scores: Float[Tensor, "... query key"]
-) -> Bool[Tensor, "..."]:
-    """True where a query may look; broadcasts to the scores.
-
-    A floating-point mask hides a key by the lowest number of its type; added to a score that
-    leaves a tiny rest of it in a row where everything is hidden, so it counts as hidden here.
-    """
-    visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device)
-    if causal:
-        visible = visible.tril()
-    if mask is not None:
-        fitting = _fitting("mask", mask, scores)
-        allowed = fitting if mask.dtype == torch.bool else fitting > torch.finfo(mask.dtype).min / 2
-        visible = visible & allowed
-    return visible
 
 
 def _check_sinks(sinks: Tensor, scores: Float[Tensor, "... query key"]) -> None:

@@ -182,33 +182,22 @@ class Model:
         source_ids = self.encode(text)
         source = self._tensor(source_ids)
         inputs = text_inputs(self.network, source)
-        if self.kind != "encoder-decoder":
-            if target is not None:
-                raise TextError(
-                    f"{self.name} has one stack, so it takes one text: leave out `target`, or join "
-                    "the two texts yourself."
-                )
-            left = run(self.network, self._capture, inputs, values=values)
-            labels = self.labels(source_ids)
-            return Trace(
-                model=self,
-                source_ids=source_ids,
-                source_tokens=labels,
-                target_ids=None,
-                target_tokens=None,
-                run=left,
-                inputs=inputs,
+        target_ids: list[int] | None = None
+        if self.kind == "encoder-decoder":
+            target_ids = self._greedy(inputs) if target is None else self._decoder_input(target)
+            inputs = text_inputs(self.network, source, self._tensor(target_ids))
+        elif target is not None:
+            raise TextError(
+                f"{self.name} has one stack, so it takes one text: leave out `target`, or join "
+                "the two texts yourself."
             )
-        target_ids = self._greedy(inputs) if target is None else self._decoder_input(target)
-        inputs = text_inputs(self.network, source, self._tensor(target_ids))
-        left = run(self.network, self._capture, inputs, values=values)
         return Trace(
             model=self,
             source_ids=source_ids,
             source_tokens=self.labels(source_ids),
             target_ids=target_ids,
-            target_tokens=self.labels(target_ids),
-            run=left,
+            target_tokens=None if target_ids is None else self.labels(target_ids),
+            run=run(self.network, self._capture, inputs, values=values),
             inputs=inputs,
         )
 

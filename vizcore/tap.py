@@ -11,14 +11,13 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from types import TracebackType
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from vizcore.attention import attention, attention_weights
+from vizcore.attention import attention, attention_weights, visible_keys
 
 IMPLEMENTATION = "headlight"
 """The name under which `attend` is registered with transformers."""
@@ -86,14 +85,14 @@ class AttentionCall:
     def masked(self, *, batch: int = 0) -> Bool[Tensor, "query key"]:
         """True where a query was not allowed to look. Where heads differ, the first head's."""
         n_queries, n_keys = self.query.shape[2], self.key.shape[2]
-        masked = torch.zeros(n_queries, n_keys, dtype=torch.bool, device=self.query.device)
-        mask = _of_head(_of_text(self.mask, batch), 0)
-        if mask is not None:
-            hidden = ~mask if mask.dtype == torch.bool else mask <= torch.finfo(mask.dtype).min / 2
-            masked |= hidden[0]
-        if self.causal:
-            masked |= ~torch.ones_like(masked).tril()
-        return masked
+        visible = visible_keys(
+            _of_head(_of_text(self.mask, batch), 0),
+            causal=self.causal,
+            n_queries=n_queries,
+            n_keys=n_keys,
+            device=self.query.device,
+        )
+        return ~visible.reshape(n_queries, n_keys)
 
 
 @dataclass(eq=False)

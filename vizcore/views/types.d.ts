@@ -11,8 +11,6 @@ export type Colours = { sequential: string[]; diverging: string[]; undefined: st
 
 export type Selection = { layer: number | null; head: number | null; kind: string | null };
 
-export type HeadEntry = { layer: number | null; head: number | null; text: string };
-
 export type ModelViewData = {
   kind: string | null;
   layers: (number | null)[];
