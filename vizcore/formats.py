@@ -198,8 +198,10 @@ def _check_safetensors(path: Path) -> None:
 def _check_model_type(folder: Path, config: dict[str, object]) -> None:
     from transformers import CONFIG_MAPPING, __version__
 
+    from vizcore.pretrained import MODEL_TYPE
+
     model_type = config.get("model_type")
-    if isinstance(model_type, str) and model_type in CONFIG_MAPPING:
+    if isinstance(model_type, str) and (model_type in CONFIG_MAPPING or model_type == MODEL_TYPE):
         # A known type is run by transformers' own code; an auto_map beside it is not looked at.
         return
     if config.get("auto_map"):

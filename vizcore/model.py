@@ -9,6 +9,7 @@ import copy
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -29,8 +30,10 @@ from vizcore.errors import (
     TextTooLongError,
     UnencodableTextError,
 )
+from vizcore.pretrained import wrap
 from vizcore.tokens import display_tokens, special_positions
 from vizcore.trace import Trace
+from vizcore.transformer import Transformer
 from vizcore.trial import find_capture
 
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
@@ -49,6 +52,7 @@ class Model:
         network: the `transformers` network, shared by all runs.
         tokenizer: its tokenizer, or None if it came without one: then only ids can be traced.
         note: one line that people should know about these weights, or "".
+        folder: where its files lie; None if it was made from a network in memory.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Model:
     network: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase | None
     note: str = ""
+    folder: Path | None = None
     _capture: Capture = field(kw_only=True, repr=False)
     # A tokenizer writes on itself while it encodes (truncation, the language of a target).
     _tokenizing: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
@@ -63,19 +68,24 @@ class Model:
     @classmethod
     def of(
         cls,
-        network: PreTrainedModel,
+        network: PreTrainedModel | Transformer,
         tokenizer: PreTrainedTokenizerBase | None,
         *,
         name: str = "",
         note: str = "",
+        folder: Path | None = None,
     ) -> "Model":
-        """A model from a `transformers` network that is in memory already.
+        """A model from a network that is in memory already: one of `transformers`, or ours.
 
         The network is put into evaluation mode and its attention implementation is changed.
 
         Raises:
             CaptureError: if its attention cannot be captured.
         """
+        if isinstance(network, Transformer):
+            names = ("pad", "bos", "eos")
+            ids = {f"{name}_id": getattr(tokenizer, f"{name}_token_id", None) for name in names}
+            network = wrap(network, **ids)
         capture = find_capture(network)
         kind: Literal["decoder", "encoder", "encoder-decoder"] = "encoder"
         if reads_two_texts(network):
@@ -88,6 +98,7 @@ class Model:
             network=network,
             tokenizer=tokenizer,
             note=note,
+            folder=folder,
             _capture=capture,
         )
 
@@ -180,17 +191,17 @@ class Model:
             TextError: if the text is empty, too long, or not encodable.
         """
         source_ids = self.encode(text)
-        source = self._tensor(source_ids)
-        inputs = text_inputs(self.network, source)
         target_ids: list[int] | None = None
+        target_row: Tensor | None = None
         if self.kind == "encoder-decoder":
-            target_ids = self._greedy(inputs) if target is None else self._decoder_input(target)
-            inputs = text_inputs(self.network, source, self._tensor(target_ids))
+            target_ids = self.write(source_ids) if target is None else self._decoder_input(target)
+            target_row = self._tensor(target_ids)
         elif target is not None:
             raise TextError(
                 f"{self.name} has one stack, so it takes one text: leave out `target`, or join "
                 "the two texts yourself."
             )
+        inputs = text_inputs(self.network, self._tensor(source_ids), target_row)
         return Trace(
             model=self,
             source_ids=source_ids,
@@ -274,19 +285,51 @@ class Model:
             )
         return shifted if ends else [*shifted, ids[-1]]
 
-    def _greedy(self, inputs: dict[str, Tensor]) -> list[int]:
-        """What the decoder has read once it has written its likeliest answer."""
+    def write(
+        self,
+        source: str | Sequence[int],
+        prefix: str | Sequence[int] | None = None,
+        *,
+        n_beams: int = 1,
+    ) -> list[int]:
+        """What an encoder-decoder writes for a source: the ids that its decoder has read then.
+
+        Args:
+            source: the text, or token ids, which are run as they are.
+            prefix: what it goes on from: a text, or ids that begin with the start token, as
+                `trace.target_ids` do. None lets it write everything.
+            n_beams: how many beginnings are kept in a search for the likeliest text; with 1, the
+                likeliest token is taken each time.
+
+        Returns:
+            The start token, the prefix and what follows, without the end token: a target for
+            `trace`.
+
+        Raises:
+            TextError: if the model has one stack, or a text is empty, too long, or not encodable.
+            MissingHeadError: if the model predicts no tokens.
+        """
+        if self.kind != "encoder-decoder":
+            raise TextError(
+                f"{self.name} has one stack, so it takes one text and writes no target for it."
+            )
         if not self.has_head:
             raise MissingHeadError(
                 f"{self.name} has no language-model head, so it cannot write a target by itself. "
                 "Give one: trace(source, target)."
             )
+        inputs = text_inputs(self.network, self._tensor(self.encode(source)))
+        begun = [] if prefix is None else self._decoder_input(prefix)
+        if begun:
+            inputs["decoder_input_ids"] = self._tensor(begun)
         network: Any = self.network
         settings = copy.deepcopy(network.generation_config)
-        settings.update(do_sample=False, num_beams=1, num_return_sequences=1, max_length=None)
+        settings.update(do_sample=False, num_beams=n_beams, num_return_sequences=1, max_length=None)
         settings.update(temperature=None, top_p=None, top_k=None, early_stopping=None)
         limit = self._limit(*POSITIONS, "max_decoder_position_embeddings")
-        settings.max_new_tokens = min(MAX_TARGET_TOKENS, (limit or 10**9) - 1)
+        settings.max_new_tokens = min(MAX_TARGET_TOKENS, (limit or 10**9) - max(len(begun), 1))
+        if settings.max_new_tokens < 1:
+            return begun
         if settings.decoder_start_token_id is None:
             settings.decoder_start_token_id = _decoder_start(self.network)
         with torch.inference_mode():
@@ -294,7 +337,7 @@ class Model:
         ids: list[int] = written[0].tolist()
         ends = settings.eos_token_id
         ending = {ends} if isinstance(ends, int) else set(ends or ())
-        return ids[:-1] if len(ids) > 1 and ids[-1] in ending else ids
+        return ids[:-1] if len(ids) > max(len(begun), 1) and ids[-1] in ending else ids
 
 
 def _configured(config: PreTrainedConfig, *names: str) -> int | None:

@@ -165,7 +165,7 @@ class MultiHead(nn.Module):
         self, x: Float[Tensor, "batch token d_model"]
     ) -> Float[Tensor, "batch {self.n_heads} token d_head"]:
         """Each head's part of what all heads were given."""
-        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.n_heads, -1).transpose(1, 2)
 
     def head(self, number: int) -> Head:
         """One of the heads alone, with a copy of its weights."""
@@ -195,7 +195,7 @@ def rotate(
     The product of a query and a key then depends on their distance only.
     """
     angles = _angles(start, x.shape[2], x.shape[3], x.device)  # token pair
-    a, b = x.unflatten(-1, (-1, 2)).unbind(-1)  # batch head token pair
+    a, b = x[..., 0::2], x[..., 1::2]  # batch head token pair
     cos, sin = angles.cos().to(x), angles.sin().to(x)
     return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)
 
@@ -271,9 +271,11 @@ class Residual(nn.Module):
         sublayer: Callable[[Tensor], Tensor],
     ) -> Float[Tensor, "batch token d_model"]:
         """LayerNorm(x + Sublayer(x)), section 3.1; or x + Sublayer(LayerNorm(x)) for "pre"."""
+        output: Tensor
         if self.norm_first:
-            return x + self.dropout(sublayer(self.norm(x)))
-        output: Tensor = self.norm(x + self.dropout(sublayer(x)))
+            output = x + self.dropout(sublayer(self.norm(x)))
+        else:
+            output = self.norm(x + self.dropout(sublayer(x)))
         return output
 
 
