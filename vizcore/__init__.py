@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vizcore.catalog import CatalogEntry, entries
     from vizcore.errors import (
         CaptureError,
+        DataError,
         DeviceError,
         EmptyTextError,
         FetchError,
@@ -25,34 +26,43 @@ if TYPE_CHECKING:
         ShapeError,
         TextError,
         TextTooLongError,
+        TrainingError,
         UnencodableTextError,
         UnsafeWeightsError,
         VerificationError,
         VizcoreError,
     )
+    from vizcore.fetch import is_fetched
     from vizcore.likelihood import surprisal, trace_surprisal
     from vizcore.loading import load
     from vizcore.maps import AttentionMap
     from vizcore.model import Model
     from vizcore.patterns import Pattern, describe, is_telling
+    from vizcore.records import TrainingRecord, training_record
     from vizcore.resources import asset
+    from vizcore.steps import AttentionSteps, attention_steps
     from vizcore.tap import AttentionCall, Recorder
     from vizcore.trace import Trace
     from vizcore.views.figures import heatmap
     from vizcore.views.model_view import model_view
     from vizcore.views.page import View
     from vizcore.views.tokens_view import tokens_view
+    from vizcore.frames import Frame, playback
+    from vizcore.translation import Translation, translate
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AttentionCall",
     "AttentionMap",
+    "AttentionSteps",
     "CaptureError",
     "CatalogEntry",
+    "DataError",
     "DeviceError",
     "EmptyTextError",
     "FetchError",
+    "Frame",
     "MissingHeadError",
     "Model",
     "ModelFilesError",
@@ -64,33 +74,46 @@ __all__ = [
     "TextError",
     "TextTooLongError",
     "Trace",
+    "TrainingError",
+    "TrainingRecord",
+    "Translation",
     "UnencodableTextError",
     "UnsafeWeightsError",
     "VerificationError",
     "View",
     "VizcoreError",
     "asset",
+    "attention_steps",
     "describe",
     "entries",
     "heatmap",
+    "is_fetched",
     "is_telling",
     "load",
     "model_view",
+    "playback",
     "surprisal",
     "tokens_view",
     "trace_surprisal",
+    "training_record",
+    "translate",
 ]
 
 _HOME = {
     "vizcore.catalog": ("CatalogEntry", "entries"),
+    "vizcore.frames": ("Frame", "playback"),
+    "vizcore.fetch": ("is_fetched",),
     "vizcore.likelihood": ("surprisal", "trace_surprisal"),
     "vizcore.loading": ("load",),
     "vizcore.maps": ("AttentionMap",),
     "vizcore.model": ("Model",),
     "vizcore.patterns": ("Pattern", "describe", "is_telling"),
+    "vizcore.records": ("TrainingRecord", "training_record"),
     "vizcore.resources": ("asset",),
+    "vizcore.steps": ("AttentionSteps", "attention_steps"),
     "vizcore.tap": ("AttentionCall", "Recorder"),
     "vizcore.trace": ("Trace",),
+    "vizcore.translation": ("Translation", "translate"),
     "vizcore.views.figures": ("heatmap",),
     "vizcore.views.model_view": ("model_view",),
     "vizcore.views.page": ("View",),

@@ -19,6 +19,8 @@ library: those stay plain Python exceptions.
     ├── MissingHeadError (ValueError)       the model has no language-model head, so no logits
     ├── SelectionError (LookupError)        a layer, head, position or kind that is not there
     ├── DeviceError (ValueError)            PyTorch has no such device here
+    ├── DataError (ValueError)              a file to train on is empty or malformed
+    ├── TrainingError (RuntimeError)        a training run cannot begin, or cannot go on
     └── ShapeError (ValueError)             two arrays whose shapes do not fit together
 """
 
@@ -77,6 +79,14 @@ class SelectionError(VizcoreError, LookupError):
 
 class DeviceError(VizcoreError, ValueError):
     """PyTorch cannot use the device that the network should run on."""
+
+
+class DataError(VizcoreError, ValueError):
+    """A file to train on is empty or malformed. The message names the line."""
+
+
+class TrainingError(VizcoreError, RuntimeError):
+    """A training run cannot begin or go on. What it had saved stays, and is named."""
 
 
 class ShapeError(VizcoreError, ValueError):
