@@ -117,7 +117,7 @@ def load(
             raise ModelFilesError(f"The model in {folder} cannot be loaded: {error}") from error
         _move(network, device)
         report(f"Finding out how {name} attends", None)
-        return Model.of(network, _tokenizer(folder), name=str(name), note=note)
+        return Model.of(network, _tokenizer(folder), name=str(name), note=note, folder=folder)
 
 
 def _move(network: PreTrainedModel, device: str) -> None:
