@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         VizcoreError,
     )
     from vizcore.fetch import is_fetched
+    from vizcore.frames import Frame, playback
     from vizcore.likelihood import surprisal, trace_surprisal
     from vizcore.loading import load
     from vizcore.maps import AttentionMap
@@ -43,12 +44,11 @@ if TYPE_CHECKING:
     from vizcore.steps import AttentionSteps, attention_steps
     from vizcore.tap import AttentionCall, Recorder
     from vizcore.trace import Trace
+    from vizcore.translation import Translation, translate
     from vizcore.views.figures import heatmap
     from vizcore.views.model_view import model_view
     from vizcore.views.page import View
     from vizcore.views.tokens_view import tokens_view
-    from vizcore.frames import Frame, playback
-    from vizcore.translation import Translation, translate
 
 __version__ = "0.1.0"
 
