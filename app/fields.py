@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.scene import pick
+import vizcore
+from app.scene import Scene, pick
 from app.texts import _
 
 WIDTH = 130
@@ -68,3 +69,47 @@ def one_of(label: str, name: str, picked: int, choices: Sequence[int]) -> None:
         on_change=lambda: pick(**{name: st.session_state[key]}),
         width=WIDTH,
     )
+
+
+def kind(trace: "vizcore.Trace", scene: Scene) -> str:
+    """The kind of attention that is looked at; a field for it where there are several."""
+    if len(trace.kinds) == 1:
+        return trace.kinds[0]
+    words = {
+        "encoder": _("Source looks at source"),
+        "decoder": _("Target looks at target"),
+        "cross": _("Target looks at source"),
+    }
+    st.session_state["field_kind"] = scene.kind if scene.kind in trace.kinds else "cross"
+    return st.segmented_control(
+        _("Attention"),
+        trace.kinds,
+        format_func=words.__getitem__,
+        key="field_kind",
+        on_change=lambda: pick(kind=st.session_state["field_kind"]),
+        required=True,
+        label_visibility="collapsed",
+    )
+
+
+def head(
+    trace: "vizcore.Trace", kind: str, scene: Scene, opening: tuple[int, int]
+) -> tuple[int, int]:
+    """The layer and the head that are open, in two fields that say so.
+
+    Args:
+        trace: what was run.
+        kind: of attention.
+        scene: what was picked.
+        opening: what is open if nothing was.
+    """
+    layers, n_heads = trace.layers(kind), trace.n_heads(kind)
+    layer = opening[0] if scene.layer is None else scene.layer
+    head = opening[1] if scene.head is None else scene.head
+    nearest = min(layers, key=lambda other: abs(other - layer))
+    if layers == tuple(range(layers[0], layers[-1] + 1)):
+        number(_("Layer"), "layer", nearest, layers[0], layers[-1])
+    else:  # a hybrid network, in which only some layers have attention
+        one_of(_("Layer"), "layer", nearest, layers)
+    number(_("Head"), "head", min(head, n_heads - 1), 0, n_heads - 1)
+    return nearest, min(head, n_heads - 1)

@@ -129,17 +129,49 @@ def draw_heads(trace: "vizcore.Trace", kind: str) -> Heads:
 
 def _draw(trace: "vizcore.Trace", kind: str, progress: Progress) -> Heads:
     n_maps = len(trace.layers(kind)) * trace.n_heads(kind)
-    telling: list[tuple[int, int]] = []
 
     def looked_at() -> "Iterator[vizcore.AttentionMap]":
         for done, one in enumerate(trace.maps(kind)):
             progress(_("Drawing every head"), done / n_maps)
-            if not telling and len(one.query_tokens) <= SHORT and vizcore.is_telling(one):
-                telling.append((one.layer, one.head))
             yield one
 
     view = vizcore.model_view(looked_at(), kind=kind, detail=False)
-    return Heads(view, telling[0] if telling else (trace.layers(kind)[0], 0))
+    return Heads(view, opening_head(trace, kind))
+
+
+def opening_head(trace: "vizcore.Trace", kind: str) -> tuple[int, int]:
+    """The layer and head to open where none was picked: the first that does something telling."""
+    if len(trace.query_tokens(kind)) <= SHORT:
+        for one in trace.maps(kind):
+            if vizcore.is_telling(one):
+                return one.layer, one.head
+    return trace.layers(kind)[0], 0
+
+
+def look_inside(
+    trace: "vizcore.Trace", layer: int, head: int, token: int, kind: str, without: str
+) -> "vizcore.AttentionSteps":
+    """One head for one token, step by step; of a text for the first time with progress."""
+    _models, traces = _workshops()
+
+    def run_again(progress: Progress) -> Any:
+        # Kept by the trace itself, so that every other head is there at once.
+        return trace, vizcore.attention_steps(trace, layer, head, token, kind=kind)
+
+    _wait(
+        traces.order((id(trace), "inside"), run_again),
+        _("Running the text once more, to see what stands around each attention"),
+    )
+    left_out = without.split("-")
+    return vizcore.attention_steps(
+        trace,
+        layer,
+        head,
+        token,
+        kind=kind,
+        scaling="scaling" not in left_out,
+        mask="mask" not in left_out,
+    )
 
 
 def _targets(model: "vizcore.Model", target: str) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ class Scene:
         kind: of attention: "decoder", "encoder" or "cross"; "" for the model's main kind.
         layer, head: the head that is open, counted from 0; None if none was picked.
         token: the position that is looked at closely, counted from 0; None if none was picked.
+        step: of the page Inside attention, such as "softmax"; "" for the first.
+        without: what is left out there: "scaling", "mask" or "scaling-mask"; "" for nothing.
     """
 
     model: str
@@ -37,6 +39,8 @@ class Scene:
     layer: int | None = None
     head: int | None = None
     token: int | None = None
+    step: str = ""
+    without: str = ""
 
     @classmethod
     def read(cls, state: Mapping[str, Any], address: Mapping[str, str]) -> Self:
@@ -44,7 +48,8 @@ class Scene:
 
         Whatever in an address is no number, or no kind of attention, counts as not picked.
         """
-        kind = address.get("kind", "")
+        kind, step = address.get("kind", ""), address.get("step", "")
+        without = address.get("without", "")
         return cls(
             model=state.get("model") or "",
             text=state.get("text") or "",
@@ -53,6 +58,8 @@ class Scene:
             layer=_number(address.get("layer")),
             head=_number(address.get("head")),
             token=_number(address.get("token")),
+            step=step if step.isalpha() and len(step) < 20 else "",
+            without=without if without in ("scaling", "mask", "scaling-mask") else "",
         )
 
     def link(self) -> str:

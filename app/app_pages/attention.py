@@ -32,12 +32,12 @@ def show() -> None:
 @st.fragment
 def _look(trace: "vizcore.Trace") -> None:
     scene = current()
-    kind = _kind(trace, scene)
+    kind = fields.kind(trace, scene)
     heads = draw_heads(trace, kind)
     grid, large = st.columns([GRID_WIDTH, MAP_WIDTH], gap="medium")
     with large:
         with st.container(horizontal=True):
-            layer, head = _head(trace, kind, scene, heads.opening)
+            layer, head = fields.head(trace, kind, scene, heads.opening)
             row = _row(trace, kind, scene)
         _open_head(trace.map(layer, head, kind), row)
     with grid:
@@ -48,42 +48,6 @@ def _look(trace: "vizcore.Trace") -> None:
             selected=[layer, head],
             height=GRID_HEIGHT,
         )
-
-
-def _kind(trace: "vizcore.Trace", scene: Scene) -> str:
-    if len(trace.kinds) == 1:
-        return trace.kinds[0]
-    words = {
-        "encoder": _("Source looks at source"),
-        "decoder": _("Target looks at target"),
-        "cross": _("Target looks at source"),
-    }
-    st.session_state["field_kind"] = scene.kind if scene.kind in trace.kinds else "cross"
-    return st.segmented_control(
-        _("Attention"),
-        trace.kinds,
-        format_func=words.__getitem__,
-        key="field_kind",
-        on_change=lambda: pick(kind=st.session_state["field_kind"]),
-        required=True,
-        label_visibility="collapsed",
-    )
-
-
-def _head(
-    trace: "vizcore.Trace", kind: str, scene: Scene, opening: tuple[int, int]
-) -> tuple[int, int]:
-    """The head that is open, in two fields that say so."""
-    layers, n_heads = trace.layers(kind), trace.n_heads(kind)
-    layer = opening[0] if scene.layer is None else scene.layer
-    head = opening[1] if scene.head is None else scene.head
-    nearest = min(layers, key=lambda other: abs(other - layer))
-    if layers == tuple(range(layers[0], layers[-1] + 1)):
-        fields.number(_("Layer"), "layer", nearest, layers[0], layers[-1])
-    else:  # a hybrid network, in which only some layers have attention
-        fields.one_of(_("Layer"), "layer", nearest, layers)
-    fields.number(_("Head"), "head", min(head, n_heads - 1), 0, n_heads - 1)
-    return nearest, min(head, n_heads - 1)
 
 
 def _row(trace: "vizcore.Trace", kind: str, scene: Scene) -> int | None:
