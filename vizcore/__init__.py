@@ -13,6 +13,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vizcore.catalog import CatalogEntry, entries
+    from vizcore.encodings import (
+        AlibiPositions,
+        BiasPositions,
+        PositionalEncoding,
+        PositionalEncodings,
+        PositionTable,
+        RotaryPositions,
+    )
     from vizcore.errors import (
         CaptureError,
         DataError,
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
     from vizcore.maps import AttentionMap
     from vizcore.model import Model
     from vizcore.patterns import Pattern, describe, is_telling
+    from vizcore.positional import positions
     from vizcore.records import TrainingRecord, training_record
     from vizcore.resources import asset
     from vizcore.steps import AttentionSteps, attention_steps
@@ -48,14 +57,26 @@ if TYPE_CHECKING:
     from vizcore.views.figures import heatmap
     from vizcore.views.model_view import model_view
     from vizcore.views.page import View
+    from vizcore.views.position_figures import (
+        position_biases,
+        position_heatmap,
+        position_products,
+        position_similarity,
+        position_waves,
+        rotary_dial,
+        rotary_factors,
+    )
     from vizcore.views.tokens_view import tokens_view
+    from vizcore.views.training_view import training_view
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlibiPositions",
     "AttentionCall",
     "AttentionMap",
     "AttentionSteps",
+    "BiasPositions",
     "CaptureError",
     "CatalogEntry",
     "DataError",
@@ -68,7 +89,11 @@ __all__ = [
     "ModelFilesError",
     "ModelNotFoundError",
     "Pattern",
+    "PositionTable",
+    "PositionalEncoding",
+    "PositionalEncodings",
     "Recorder",
+    "RotaryPositions",
     "SelectionError",
     "ShapeError",
     "TextError",
@@ -92,22 +117,40 @@ __all__ = [
     "load",
     "model_view",
     "playback",
+    "position_biases",
+    "position_heatmap",
+    "position_products",
+    "position_similarity",
+    "position_waves",
+    "positions",
+    "rotary_dial",
+    "rotary_factors",
     "surprisal",
     "tokens_view",
     "trace_surprisal",
     "training_record",
+    "training_view",
     "translate",
 ]
 
 _HOME = {
     "vizcore.catalog": ("CatalogEntry", "entries"),
-    "vizcore.frames": ("Frame", "playback"),
+    "vizcore.encodings": (
+        "AlibiPositions",
+        "BiasPositions",
+        "PositionTable",
+        "PositionalEncoding",
+        "PositionalEncodings",
+        "RotaryPositions",
+    ),
     "vizcore.fetch": ("is_fetched",),
+    "vizcore.frames": ("Frame", "playback"),
     "vizcore.likelihood": ("surprisal", "trace_surprisal"),
     "vizcore.loading": ("load",),
     "vizcore.maps": ("AttentionMap",),
     "vizcore.model": ("Model",),
     "vizcore.patterns": ("Pattern", "describe", "is_telling"),
+    "vizcore.positional": ("positions",),
     "vizcore.records": ("TrainingRecord", "training_record"),
     "vizcore.resources": ("asset",),
     "vizcore.steps": ("AttentionSteps", "attention_steps"),
@@ -117,7 +160,17 @@ _HOME = {
     "vizcore.views.figures": ("heatmap",),
     "vizcore.views.model_view": ("model_view",),
     "vizcore.views.page": ("View",),
+    "vizcore.views.position_figures": (
+        "position_biases",
+        "position_heatmap",
+        "position_products",
+        "position_similarity",
+        "position_waves",
+        "rotary_dial",
+        "rotary_factors",
+    ),
     "vizcore.views.tokens_view": ("tokens_view",),
+    "vizcore.views.training_view": ("training_view",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULE_OF |= {name: "vizcore.errors" for name in __all__ if name.endswith("Error")}
