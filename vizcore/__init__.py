@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         VizcoreError,
     )
     from vizcore.fetch import is_fetched
-    from vizcore.frames import Frame, playback
+    from vizcore.frames import Frame, head_to_watch, playback
     from vizcore.likelihood import surprisal, trace_surprisal
     from vizcore.loading import load
     from vizcore.maps import AttentionMap
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from vizcore.steps import AttentionSteps, attention_steps
     from vizcore.tap import AttentionCall, Recorder
     from vizcore.trace import Trace
+    from vizcore.training import train
+    from vizcore.training_settings import TrainingSettings, TrainingStatus
     from vizcore.translation import Translation, translate
     from vizcore.views.figures import heatmap
     from vizcore.views.model_view import model_view
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
         rotary_dial,
         rotary_factors,
     )
+    from vizcore.views.steps_view import steps_view
     from vizcore.views.tokens_view import tokens_view
     from vizcore.views.training_view import training_view
 
@@ -101,6 +104,8 @@ __all__ = [
     "Trace",
     "TrainingError",
     "TrainingRecord",
+    "TrainingSettings",
+    "TrainingStatus",
     "Translation",
     "UnencodableTextError",
     "UnsafeWeightsError",
@@ -111,6 +116,7 @@ __all__ = [
     "attention_steps",
     "describe",
     "entries",
+    "head_to_watch",
     "heatmap",
     "is_fetched",
     "is_telling",
@@ -125,9 +131,11 @@ __all__ = [
     "positions",
     "rotary_dial",
     "rotary_factors",
+    "steps_view",
     "surprisal",
     "tokens_view",
     "trace_surprisal",
+    "train",
     "training_record",
     "training_view",
     "translate",
@@ -144,7 +152,7 @@ _HOME = {
         "RotaryPositions",
     ),
     "vizcore.fetch": ("is_fetched",),
-    "vizcore.frames": ("Frame", "playback"),
+    "vizcore.frames": ("Frame", "head_to_watch", "playback"),
     "vizcore.likelihood": ("surprisal", "trace_surprisal"),
     "vizcore.loading": ("load",),
     "vizcore.maps": ("AttentionMap",),
@@ -156,6 +164,8 @@ _HOME = {
     "vizcore.steps": ("AttentionSteps", "attention_steps"),
     "vizcore.tap": ("AttentionCall", "Recorder"),
     "vizcore.trace": ("Trace",),
+    "vizcore.training": ("train",),
+    "vizcore.training_settings": ("TrainingSettings", "TrainingStatus"),
     "vizcore.translation": ("Translation", "translate"),
     "vizcore.views.figures": ("heatmap",),
     "vizcore.views.model_view": ("model_view",),
@@ -169,6 +179,7 @@ _HOME = {
         "rotary_dial",
         "rotary_factors",
     ),
+    "vizcore.views.steps_view": ("steps_view",),
     "vizcore.views.tokens_view": ("tokens_view",),
     "vizcore.views.training_view": ("training_view",),
 }

@@ -9,6 +9,7 @@ which is a model like any other.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from vizcore.cache import Progress, quiet
@@ -18,6 +19,9 @@ from vizcore.maps import AttentionMap
 from vizcore.model import Model
 from vizcore.records import TrainingRecord
 from vizcore.trace import Trace
+
+INDUCTION_AT_LEAST = 0.15
+"""Of a head's weight, on what followed a token the last time: less is nothing to point at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,3 +108,38 @@ def _frame(step: int, trace: Trace, kind: str, k: int) -> Frame:
         expected=tuple(trace.next_tokens(place, k) for place in places),
         surprisal=trace_surprisal(trace) if reads_on else None,
     )
+
+
+def head_to_watch(frames: Sequence[Frame]) -> tuple[int, int]:
+    """The head of which the training shows most: (layer, head).
+
+    In a text that repeats itself, the one that most looks at what followed a token the last time,
+    if there is such an induction head (Olsson et al. 2022) at the end; else the one whose map
+    differs most between the first and the last frame.
+
+    Raises:
+        SelectionError: if there are no frames.
+    """
+    if not frames:
+        raise SelectionError("There is no frame: play a training back first.")
+    last = frames[-1].maps
+    scores = [_induction(one) for one in last]
+    if max(scores) < INDUCTION_AT_LEAST:
+        pairs = zip(frames[0].maps, last, strict=True)
+        scores = [float(np.nan_to_num(np.abs(a.values - b.values)).mean()) for a, b in pairs]
+    best = last[int(np.argmax(scores))]
+    assert best.layer is not None and best.head is not None  # noqa: S101, PT018 - those of traces
+    return best.layer, best.head
+
+
+def _induction(one: AttentionMap) -> float:
+    """The mean weight, from each token that was there before, on what followed it then."""
+    if one.query_tokens != one.key_tokens:
+        return 0.0
+    last_seen: dict[str, int] = {}
+    weights = []
+    for at, token in enumerate(one.query_tokens):
+        if token in last_seen and last_seen[token] + 1 < at:
+            weights.append(float(one.values[at, last_seen[token] + 1]))
+        last_seen[token] = at
+    return float(np.nan_to_num(np.mean(weights))) if len(weights) >= 2 else 0.0

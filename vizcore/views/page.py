@@ -79,9 +79,9 @@ def script(name: str) -> str:
     return f"const view = {_joined(name)};\n{_LAST_LINE}"
 
 
-def style(name: str) -> str:
-    """The style sheet of a view: the theme that all share, then its own."""
-    parts = [(FOLDER / f"{part}.css").read_text("utf-8") for part in ("theme", name)]
+def style(*names: str) -> str:
+    """The style sheet of a view: the theme that all share, those of views inside it, its own."""
+    parts = [(FOLDER / f"{part}.css").read_text("utf-8") for part in ("theme", *names)]
     return "\n".join(parts)
 
 
@@ -116,7 +116,9 @@ def _visit(name: str, done: dict[str, str], above: list[str]) -> None:
     default = _DEFAULT.search(text)
     if default:
         exports.append(f"default: {default[1]}")
-    text = _IMPORT.sub(r"const {\1} = $\2;", text)
+    text = _IMPORT.sub(
+        lambda found: f"const {{{found[1].replace(' as ', ': ')}}} = ${found[2]};", text
+    )
     text = _EXPORT.sub(r"\1 \2", text)
     text = _DEFAULT.sub(lambda found: found[0].removeprefix("export default "), text)
     left = _ANY.search(text)
