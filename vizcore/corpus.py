@@ -75,6 +75,15 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
     return [_pair(path, *line) for line in _lines(path)]
 
 
+def first_line(path: Path) -> str:
+    """The first line that is not blank, by which pairs are told from plain lines.
+
+    Raises:
+        DataError: as `read_corpus`.
+    """
+    return next(_lines(path))[1]
+
+
 def length_batches(
     lengths: Sequence[Sequence[int]], *, batch_tokens: int, seed: str
 ) -> list[list[int]]:
