@@ -11,7 +11,7 @@ import vizcore
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app import sidebar  # noqa: E402
-from app.app_pages import attention, next_token  # noqa: E402
+from app.app_pages import attention, inside, next_token  # noqa: E402
 from app.texts import _  # noqa: E402
 
 st.set_page_config(page_title="Headlight", page_icon=str(vizcore.asset("icon.svg")), layout="wide")
@@ -23,6 +23,12 @@ page = st.navigation(
             icon=":material/grid_view:",
             url_path="attention",
             default=True,
+        ),
+        st.Page(
+            inside.show,
+            title=_("Inside attention"),
+            icon=":material/zoom_in:",
+            url_path="inside",
         ),
         st.Page(
             next_token.show,

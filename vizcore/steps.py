@@ -55,6 +55,7 @@ class AttentionSteps:
         bias: what is added to each score for its position (T5, ALiBi); None if nothing is.
         hidden: True for keys at which the token is not allowed to look.
         sink: a score that takes part in the softmax and belongs to no key; None if there is none.
+        n_key_heads: how many key heads the layer has; each serves an equal group of its heads.
         other_heads: the outputs of all heads of the layer for this token; the row of this head is
             as the network has it, whatever is left out here.
         projection: Wᴼ with its bias; None if none was found.
@@ -76,6 +77,7 @@ class AttentionSteps:
     bias: Float[Tensor, " key"] | None
     hidden: Bool[Tensor, " key"]
     sink: float | None
+    n_key_heads: int
     other_heads: Float[Tensor, "head d_value"]
     projection: Projection | None
     left_out: tuple[str, ...] = ()
@@ -96,6 +98,11 @@ class AttentionSteps:
             "bias": self.bias is None,
         }
         return tuple(step for step in STEPS if not missing.get(step, False))
+
+    @property
+    def n_hidden(self) -> int:
+        """How many keys the mask hides from the token."""
+        return int(self.hidden.sum())
 
     @property
     def divides_by_root(self) -> bool:
@@ -285,6 +292,7 @@ def attention_steps(
             bias=None if bias is None else bias[head],
             hidden=hidden[head],
             sink=None if call.sinks is None else float(call.sinks[head]),
+            n_key_heads=len(key),
             other_heads=heads[:, 0],
             projection=around.projection,
             left_out=tuple(

@@ -1,6 +1,6 @@
 /**
- * Unpacks what payload.py packed: base64 of bytes, deflated or not.
- * @import { Packed } from "./types.d.ts"
+ * Unpacks what payload.py packed: base64 of bytes, deflated or not, or of float32.
+ * @import { Exact, Packed } from "./types.d.ts"
  */
 
 /**
@@ -23,4 +23,14 @@ export async function unpack(packed) {
     throw new Error(`the data has ${bytes.length} bytes, but its shape says ${expected}.`);
   }
   return bytes;
+}
+
+/**
+ * @param {Exact} packed
+ * @returns {Float32Array} the numbers, row by row
+ */
+export function unpackExactly(packed) {
+  const letters = atob(packed.base64);
+  const bytes = Uint8Array.from(letters, (letter) => letter.charCodeAt(0));
+  return new Float32Array(bytes.buffer);
 }

@@ -1,0 +1,342 @@
+/**
+ * The picture of each step: most are a table with a row for each token that is looked at, in which
+ * what goes into the step stands on the left and what comes out of it on the right.
+ * @import { Exact, StepsViewData } from "./types.d.ts"
+ */
+import { unpackExactly } from "./decode.js";
+import { bar, strip, written } from "./strips.js";
+
+/**
+ * @typedef {{ title: string, width: number, cell: (row: number) => Node | string,
+ *   top?: Node, sum?: Node, real?: Node, rest?: string, sink?: string }} Column
+ */
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Draws one step after the other from the same data. */
+export class Pictures {
+  /** @param {StepsViewData} data @param {Uint8ClampedArray} ramp */
+  constructor(data, ramp) {
+    this.data = data;
+    this.ramp = ramp;
+    /** @param {Record<string, Exact | null>} packed */
+    const unpacked = (packed) =>
+      Object.fromEntries(Object.entries(packed).map(([name, one]) => [name, one && unpackExactly(one)]));
+    this.vectors = unpacked(data.vectors);
+    this.numbers = unpacked(data.numbers);
+  }
+
+  /** The picture of a step. @param {string} name @returns {Node[]} */
+  draw(name) {
+    const { vectors } = this;
+    const texts = this.data.texts;
+    /** @type {Record<string, () => Node[]>} */
+    const pictures = {
+      query: () => [this.text(), this.large("query", "match", this.called("query"))],
+      rotation: () => [
+        this.large("queryBefore", "match", texts.before),
+        this.dials(),
+        this.large("query", "match", texts.after),
+      ],
+      keys: () => [this.table([this.keys(8)])],
+      scores: () => [this.table([this.keys(6), this.bars("products", texts.product, 4, ["products"])])],
+      scaling: () => [this.before("products", texts.product, "scaled", texts.scaled)],
+      softcap: () => [this.before("scaled", texts.scaled, "capped", texts.capped)],
+      bias: () => [
+        this.table([
+          this.bars("capped", texts.score, 3, ["capped", "biased", "bias"]),
+          this.bars("bias", "+ " + texts.bias, 3, ["capped", "biased", "bias"]),
+          this.bars("biased", "= " + texts.score, 3, ["capped", "biased", "bias"]),
+        ]),
+      ],
+      mask: () => [
+        this.table([
+          this.bars("biased", texts.score, 4, ["biased"]),
+          this.masked(this.bars("biased", texts.masked, 4, ["biased"])),
+        ]),
+      ],
+      softmax: () => [
+        this.table([
+          this.masked(this.bars("biased", texts.score, 4, ["biased"])),
+          this.weights(5),
+        ]),
+      ],
+      values: () => [this.table([this.weights(3), this.strips("value", texts.value, 6)])],
+      sum: () => [this.table([this.weighted()])],
+      concat: () => this.concat(),
+      output: () => this.output(),
+    };
+    if (!pictures[name] || !vectors) throw new Error(`there is no picture of a step ${name}.`);
+    return pictures[name]();
+  }
+
+  /** The tokens of the text, with the one that looks. */
+  text() {
+    const { tokens, at, more } = this.data.around;
+    const line = element("p", "text");
+    line.dir = "auto";
+    tokens.forEach((token, place) => {
+      const chip = element("span", place === at ? "token looking" : "token", token);
+      line.append(chip);
+    });
+    if (more) line.append(element("span", "quiet", this.data.texts.more));
+    return line;
+  }
+
+  /** @param {string} what @param {string} [token] */
+  called(what, token) {
+    return this.data.texts[what].replace("{token}", token ?? this.data.query.token);
+  }
+
+  /** A vector as large as the picture is wide. @param {string} name @param {"match" | "value" | "output"} scale @param {string} title */
+  large(name, scale, title) {
+    const block = element("div", "large");
+    const numbers = this.vectors[name];
+    if (!numbers) return block;
+    block.append(element("span", "title", title), this.strip(numbers, scale, title));
+    return block;
+  }
+
+  /** @param {Float32Array} numbers @param {"match" | "value" | "output"} scale @param {string} name */
+  strip(numbers, scale, name) {
+    return strip(numbers, { scale: this.data.scales[scale], ramp: this.ramp, name });
+  }
+
+  /** Pairs of the query as arrows: where they pointed, and where they point now. */
+  dials() {
+    const all = element("div", "dials");
+    const longest = Math.max(...this.data.dials.map(({ after }) => Math.hypot(...after)), 1e-9);
+    for (const { pair, angle, before, after } of this.data.dials) {
+      const dial = element("div", "dial");
+      const svg = document.createElementNS(SVG, "svg");
+      svg.setAttribute("viewBox", "-50 -50 100 100");
+      const circle = shape("circle", { r: "46" });
+      svg.append(circle);
+      for (const [name, [x, y]] of /** @type {[string, [number, number]][]} */ ([["was", before], ["is", after]])) {
+        // Short arrows are drawn longer, so that one sees where they point.
+        const length = 18 + 26 * (Math.hypot(x, y) / longest);
+        const size = Math.hypot(x, y) || 1;
+        svg.append(
+          shape("line", { class: name, x2: String((length * x) / size), y2: String((-length * y) / size) }),
+        );
+      }
+      dial.append(
+        svg,
+        element("span", "", this.data.texts.pair.replace("{pair}", String(pair))),
+        element("span", "number", `${written(angle)}°`),
+      );
+      all.append(dial);
+    }
+    return all;
+  }
+
+  /** The keys, with the query above them. @param {number} width */
+  keys(width) {
+    const column = this.strips("key", this.data.texts.key, width);
+    const query = this.vectors.query;
+    if (query) column.top = this.strip(query, "match", this.called("query"));
+    return column;
+  }
+
+  /** @param {"key" | "value" | "weighted"} name @param {string} title @param {number} width @returns {Column} */
+  strips(name, title, width) {
+    const numbers = this.vectors[name] ?? new Float32Array();
+    const d = numbers.length / this.data.rows.length;
+    return {
+      title: "",
+      width,
+      cell: (row) =>
+        this.strip(
+          numbers.subarray(row * d, (row + 1) * d),
+          name === "key" ? "match" : "value",
+          title.replace("{token}", this.data.rows[row].token),
+        ),
+    };
+  }
+
+  /**
+   * @param {string} name @param {string} title @param {number} width
+   * @param {string[]} together the numbers that are on the same scale
+   * @returns {Column}
+   */
+  bars(name, title, width, together) {
+    const values = this.numbers[name] ?? new Float32Array();
+    const all = together.flatMap((other) => Array.from(this.numbers[other] ?? []));
+    const range = { low: Math.min(0, ...all), high: Math.max(0, ...all) || 1e-9 };
+    return { title, width, cell: (row) => bar(values[row], range) };
+  }
+
+  /** Two columns on one scale. @param {string} one @param {string} its @param {string} other @param {string} others */
+  before(one, its, other, others) {
+    return this.table([
+      this.bars(one, its, 4, [one, other]),
+      this.bars(other, others, 4, [one, other]),
+    ]);
+  }
+
+  /** The same, with −∞ where the mask hides a key. @param {Column} column @returns {Column} */
+  masked(column) {
+    const { leftOut, rows, texts } = this.data;
+    if (leftOut.includes("mask")) return column;
+    const cell = (/** @type {number} */ row) =>
+      rows[row].hidden ? element("div", "gone", texts.hidden) : column.cell(row);
+    return { ...column, cell };
+  }
+
+  /** @param {number} width @returns {Column} */
+  weights(width) {
+    const weights = this.numbers.weights ?? new Float32Array();
+    const real = this.numbers.realWeights;
+    const { rest, sink, texts } = this.data;
+    const high = Math.max(...weights, ...(real ?? []), 1e-9);
+    return {
+      title: real ? `${texts.weight} (${texts.really}: ┃)` : texts.weight,
+      width,
+      cell: (row) => bar(weights[row], { low: 0, high, ghost: real ? real[row] : null }),
+      rest: rest ? written(rest.weight) : undefined,
+      sink: sink === null ? undefined : written(sink),
+    };
+  }
+
+  /** Each value times its weight, and their sum. @returns {Column} */
+  weighted() {
+    const weights = this.numbers.weights ?? new Float32Array();
+    const { rows, texts } = this.data;
+    const { output, realOutput } = this.vectors;
+    const column = this.strips("weighted", texts.weighted, 8);
+    const cell = (/** @type {number} */ row) => {
+      const line = element("div", "product");
+      const title = texts.weighted
+        .replace("{weight}", written(weights[row]))
+        .replace("{token}", rows[row].token);
+      const numbers = this.vectors.weighted ?? new Float32Array();
+      const d = numbers.length / rows.length;
+      line.append(
+        element("span", "number", `${written(weights[row])} ×`),
+        this.strip(numbers.subarray(row * d, (row + 1) * d), "value", title),
+      );
+      return line;
+    };
+    const line = (/** @type {Float32Array} */ numbers, /** @type {string} */ title) => {
+      const sum = element("div", "product");
+      sum.append(element("span", "number", "Σ ="), this.strip(numbers, "value", title));
+      return sum;
+    };
+    return {
+      ...column,
+      cell,
+      sum: output ? line(output, texts.sum) : undefined,
+      real: realOutput ? line(realOutput, texts.really) : undefined,
+      rest: this.data.rest ? written(this.data.rest.weight) : undefined,
+    };
+  }
+
+  /** This head's output above the outputs of all heads, to which it belongs. */
+  concat() {
+    const { head, nHeads, texts } = this.data;
+    const title = texts.output.replace("{head}", String(head));
+    const all = texts.concat.replace("{first}", "0").replace("{last}", String(nHeads - 1));
+    const lens = document.createElementNS(SVG, "svg");
+    lens.setAttribute("class", "lens");
+    lens.setAttribute("viewBox", "0 0 100 10");
+    lens.setAttribute("preserveAspectRatio", "none");
+    const [left, right] = [(100 * head) / nHeads, (100 * (head + 1)) / nHeads];
+    lens.append(shape("path", { d: `M0 0 L100 0 L${right} 10 L${left} 10 Z` }));
+    const whole = this.large("concat", "value", all);
+    const mark = element("div", "mark");
+    mark.style.left = `${left}%`;
+    mark.style.width = `${100 / nHeads}%`;
+    const under = element("div", "under");
+    const strips = whole.querySelector("canvas");
+    if (strips) under.append(strips);
+    under.append(mark);
+    whole.prepend(under);
+    const own = this.large("output", "value", title);
+    return [own, lens, whole];
+  }
+
+  /** The concatenation, and what Wᴼ makes of each part of it. */
+  output() {
+    const { texts, head } = this.data;
+    const own = texts.own.replace("{head}", String(head));
+    const all = element("div", "parts");
+    const parts = /** @type {[string, string, string][]} */ ([
+      ["own", "", own],
+      ["others", "+", texts.others],
+      ["projectionBias", "+", texts.projectionBias],
+      ["result", "=", texts.result],
+    ]);
+    for (const [name, sign, title] of parts) {
+      const numbers = this.vectors[name];
+      if (!numbers) continue;
+      all.append(
+        element("span", "sign", sign),
+        element("span", "label", title),
+        this.strip(numbers, "output", title),
+      );
+    }
+    return all.childNodes.length ? [all] : this.concat();
+  }
+
+  /** A row for each token that is looked at. @param {Column[]} columns */
+  table(columns) {
+    const { rows, rest, sink, query, texts } = this.data;
+    const table = element("div", "table");
+    table.style.gridTemplateColumns = `minmax(8em, max-content) ${columns
+      .map(({ width }) => `minmax(0, ${width}fr)`)
+      .join(" ")}`;
+    if (columns.some(({ title }) => title)) {
+      table.append(element("span"), ...columns.map(({ title }) => element("span", "title", title)));
+    }
+    const line = (/** @type {Node} */ label, /** @type {(column: Column) => Node | string | undefined} */ of) => {
+      table.append(label, ...columns.map((column) => cell(of(column))));
+    };
+    if (columns.some(({ top }) => top)) {
+      line(labelled(query.position, query.token, "looking top"), ({ top }) => top);
+    }
+    rows.forEach((row, place) => {
+      line(labelled(row.position, row.token, row.isQuery ? "looking" : ""), (column) => column.cell(place));
+    });
+    if (rest) {
+      const label = element("span", "label quiet", texts.rest.replace("{n}", String(rest.n)));
+      line(label, (column) => column.rest && element("span", "number quiet", column.rest));
+    }
+    if (sink !== null && columns.some((column) => column.sink)) {
+      const label = element("span", "label quiet", texts.nothing);
+      line(label, (column) => column.sink && element("span", "number quiet", column.sink));
+    }
+    if (columns.some(({ sum }) => sum)) line(element("span", "label sum", texts.sum), ({ sum }) => sum);
+    if (columns.some(({ real }) => real)) line(element("span", "label", texts.really), ({ real }) => real);
+    return table;
+  }
+}
+
+/** @param {number} position @param {string} token @param {string} name */
+function labelled(position, token, name) {
+  const label = element("span", `label ${name}`);
+  label.append(element("span", "position", String(position)), element("bdi", "token", token));
+  label.title = token;
+  return label;
+}
+
+/** @param {Node | string | undefined} content */
+function cell(content) {
+  const place = element("div", "cell");
+  if (content !== undefined && content !== "") place.append(content);
+  return place;
+}
+
+/** @param {string} tag @param {string} [name] @param {string} [text] */
+export function element(tag, name = "", text = "") {
+  const made = document.createElement(tag);
+  if (name) made.className = name;
+  if (text) made.textContent = text;
+  return made;
+}
+
+/** @param {string} tag @param {Record<string, string>} attributes */
+function shape(tag, attributes) {
+  const made = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}

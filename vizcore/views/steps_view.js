@@ -1,0 +1,221 @@
+/**
+ * The steps view: one attention head for one token, to be stepped through.
+ *
+ * Buttons, arrow keys and the keys of a presenter go from step to step; the picture changes at once
+ * and `select` is told {step}. Called again on the same element, it takes the new data.
+ * @import { Mount, StepsViewData } from "./types.d.ts"
+ */
+import { readTheme } from "./colour.js";
+import { element, Pictures } from "./step_pictures.js";
+import { numbersACell, pointedAt, written } from "./strips.js";
+
+const MARKUP = `
+<nav><button type="button" class="previous">‹</button><ol></ol><button type="button" class="next">›</button></nav>
+<p class="words" aria-live="polite"></p>
+<div class="picture"></div>
+<p class="status quiet"></p>`;
+
+/** @type {Record<string, number>} */
+const KEYS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -1, PageDown: 1 };
+
+/** Where these keys mean something else. */
+const TAKEN =
+  "input, textarea, select, [contenteditable=''], [contenteditable='true'], [role=slider], " +
+  "[role=spinbutton], [role=combobox], [role=listbox], [role=radio], [role=radiogroup], [role=tab], " +
+  "[role=menu], [role=grid], [role=dialog]";
+
+/** @type {WeakMap<HTMLElement, StepsView>} */
+const views = new WeakMap();
+
+class StepsView {
+  /** @param {HTMLElement} el */
+  constructor(el) {
+    this.el = el;
+    this.root = document.createElement("div");
+    this.root.className = "headlight steps-view";
+    this.root.innerHTML = MARKUP;
+    el.append(this.root);
+    this.words = this.find(".words");
+    this.picture = this.find(".picture");
+    this.status = this.find(".status");
+    /** @type {StepsViewData | null} */
+    this.data = null;
+    this.known = "";
+    this.step = "";
+    /** The step that the host said last. */
+    this.told = "";
+    /** Steps that were taken here and that the host has not answered to yet. @type {string[]} */
+    this.asked = [];
+    /** @type {(selection: { step: string }) => void} */
+    this.select = () => {};
+    this.ending = new AbortController();
+    const { signal } = this.ending;
+    this.find(".previous").addEventListener("click", () => this.go(-1), { signal });
+    this.find(".next").addEventListener("click", () => this.go(1), { signal });
+    this.find("ol").addEventListener("click", (event) => this.choose(event), { signal });
+    this.root.addEventListener("keydown", (event) => this.press(event), { signal });
+    this.picture.addEventListener("pointermove", (event) => this.tell(event), { signal });
+    this.picture.addEventListener("pointerleave", () => this.tell(null), { signal });
+    document.addEventListener("keydown", (event) => this.data?.listens && this.press(event), { signal });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(), { signal });
+    signal.addEventListener("abort", () => {
+      this.root.remove();
+      views.delete(this.el);
+    });
+  }
+
+  /** @param {string} selector @returns {HTMLElement} */
+  find(selector) {
+    const found = this.root.querySelector(selector);
+    if (!(found instanceof HTMLElement)) throw new Error(`no ${selector} in the view.`);
+    return found;
+  }
+
+  /** @param {StepsViewData} data @param {(selection: { step: string }) => void} select */
+  update(data, select) {
+    this.select = select;
+    const background = getComputedStyle(this.root).backgroundColor;
+    const known = JSON.stringify([{ ...data, step: "" }, background]);
+    // A host that answers to one step while the next has been taken must not take it back.
+    const answered = this.asked.lastIndexOf(data.step);
+    this.asked = this.asked.slice(answered + 1);
+    const late = this.asked.length > 0 && (answered >= 0 || data.step === this.told);
+    if (!late) this.asked = [];
+    const step = late ? this.step : data.step;
+    this.told = data.step;
+    if (known === this.known && step === this.step) return;
+    this.data = data;
+    this.known = known;
+    this.step = step;
+    this.find(".previous").setAttribute("aria-label", data.texts.previous);
+    this.find(".next").setAttribute("aria-label", data.texts.next);
+    this.find("nav").setAttribute("aria-label", data.texts.steps);
+    this.draw();
+  }
+
+  /** The number of the step that is shown. */
+  get place() {
+    return this.data ? this.data.steps.findIndex(({ name }) => name === this.step) : -1;
+  }
+
+  draw() {
+    const { data } = this;
+    if (!data) return;
+    const theme = readTheme(this.root, data.colours, true);
+    const current = data.steps[this.place];
+    this.find("ol").replaceChildren(
+      ...data.steps.map(({ name, label, title }) => {
+        const item = element("li");
+        const button = element("button", name === this.step ? "here" : "", label);
+        button.setAttribute("type", "button");
+        button.setAttribute("aria-label", title);
+        button.title = title;
+        button.dataset.step = name;
+        if (name === this.step) button.setAttribute("aria-current", "step");
+        if (data.leftOut.includes(name)) button.classList.add("out");
+        item.append(button);
+        return item;
+      }),
+    );
+    this.find(".previous").toggleAttribute("disabled", this.place <= 0);
+    this.find(".next").toggleAttribute("disabled", this.place === data.steps.length - 1);
+    this.words.replaceChildren(...spoken(current.words));
+    this.picture.className = `picture of-${this.step}`;
+    this.picture.replaceChildren(...new Pictures(data, theme.ramp).draw(this.step));
+    const stops = (theme.dark ? data.colours.dark : data.colours.light).diverging;
+    this.root.style.setProperty("--ramp", stops.join(", "));
+    this.root.style.setProperty("--positive", stops[stops.length - 2]);
+    this.root.style.setProperty("--negative", stops[1]);
+    this.tell(null);
+    this.root.dataset.drawn = this.step;
+  }
+
+  /** @param {Event} event */
+  choose(event) {
+    const button = event.target instanceof Element ? event.target.closest("button") : null;
+    if (button?.dataset.step) this.take(button.dataset.step);
+  }
+
+  /** @param {number} steps */
+  go(steps) {
+    const next = this.data?.steps[this.place + steps];
+    if (next) this.take(next.name);
+  }
+
+  /** @param {string} step */
+  take(step) {
+    if (step === this.step) return;
+    const focused = this.root.contains(activeIn(this.root)) && activeIn(this.root)?.closest("ol");
+    this.step = step;
+    this.draw();
+    if (focused) this.find("ol [aria-current]").focus();
+    this.asked.push(step);
+    this.select({ step });
+  }
+
+  /** @param {KeyboardEvent} event */
+  press(event) {
+    const steps = KEYS[event.key];
+    const inside = event.composedPath()[0];
+    if (!steps || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    if (inside instanceof Element && inside.closest(TAKEN)) return;
+    event.preventDefault();
+    this.go(steps);
+  }
+
+  /** Says the number that is pointed at, or what the colours mean. @param {PointerEvent | null} event */
+  tell(event) {
+    const { data } = this;
+    if (!data) return;
+    const found = event && pointedAt(event);
+    if (found) {
+      this.status.textContent = data.texts.dimension
+        .replace("{place}", String(found.place))
+        .replace("{name}", `\u2068${found.name}\u2069`)
+        .replace("{value}", found.value.toPrecision(4).replace("-", "−"));
+      return;
+    }
+    const strips = Array.from(this.picture.querySelectorAll("canvas"));
+    if (!strips.length) {
+      this.status.replaceChildren("\u00a0");
+      return;
+    }
+    const scale = this.step === "output" && data.vectors.result ? "output"
+      : ["values", "sum", "concat", "output"].includes(this.step) ? "value" : "match";
+    const end = written(data.scales[scale]);
+    const each = Math.max(...strips.map(numbersACell));
+    this.status.replaceChildren(
+      element("span", "", `−${end}`),
+      element("span", "scale"),
+      element("span", "", `+${end}`),
+      element("span", "", each > 1 ? data.texts.strongest.replace("{n}", String(each)) : ""),
+    );
+  }
+}
+
+/** A sentence whose tokens stand between isolates. @param {string} words @returns {Node[]} */
+function spoken(words) {
+  return words.split(/\u2068|\u2069/).map((part, place) =>
+    place % 2 ? element("bdi", "token", part) : document.createTextNode(part),
+  );
+}
+
+/** What has the focus in the same document or shadow root. @param {Node} node */
+function activeIn(node) {
+  const tree = node.getRootNode();
+  return tree instanceof Document || tree instanceof ShadowRoot ? tree.activeElement : null;
+}
+
+/** @type {Mount<StepsViewData, { step: string }>} */
+export default function mount({ el, data, select }) {
+  const view = views.get(el) ?? new StepsView(el);
+  views.set(el, view);
+  try {
+    view.update(data, select);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    view.words.textContent = data.texts.error.replace("{reason}", reason);
+    view.words.setAttribute("role", "alert");
+  }
+  return () => view.ending.abort();
+}
