@@ -119,6 +119,18 @@ def run_text(model: "vizcore.Model", text: str, target: str) -> "vizcore.Trace":
     return trace
 
 
+def work_out(title: str, key: Hashable, make: Callable[[Progress], Any]) -> Any:
+    """Anything else that may take long, with progress and errors as in `load_model`.
+
+    Args:
+        title: what is being done, in words.
+        key: says what it depends on; what was made for the same key is made once.
+        make: makes it; called in a thread of its own.
+    """
+    _models, traces = _workshops()
+    return _wait(traces.order((title, key), make), title)
+
+
 def draw_heads(trace: "vizcore.Trace", kind: str) -> Heads:
     """The picture of all heads of a trace; its maps are worked out only once."""
     _models, traces = _workshops()

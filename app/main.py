@@ -11,7 +11,7 @@ import vizcore
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app import sidebar  # noqa: E402
-from app.app_pages import attention, inside, next_token  # noqa: E402
+from app.app_pages import attention, inside, next_token, training  # noqa: E402
 from app.texts import _  # noqa: E402
 
 st.set_page_config(page_title="Headlight", page_icon=str(vizcore.asset("icon.svg")), layout="wide")
@@ -35,6 +35,12 @@ page = st.navigation(
             title=_("Next token"),
             icon=":material/bar_chart:",
             url_path="next-token",
+        ),
+        st.Page(
+            training.show,
+            title=_("Training"),
+            icon=":material/trending_down:",
+            url_path="training",
         ),
     ],
     position="top",

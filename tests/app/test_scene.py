@@ -2,6 +2,7 @@
 
 from urllib.parse import parse_qsl
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +19,9 @@ SCENES = st.builds(
     layer=NUMBERS,
     head=NUMBERS,
     token=NUMBERS,
+    snapshot=NUMBERS,
+    prefix=st.lists(st.integers(0, 10**9 - 1)).map(lambda ids: ".".join(map(str, ids))),
+    beams=NUMBERS,
 )
 
 
@@ -34,6 +38,13 @@ def test_what_was_not_picked_is_not_in_the_link() -> None:
 def test_what_is_no_number_or_no_kind_counts_as_not_picked() -> None:
     address = {"layer": "-1", "head": "two", "token": "9" * 30, "kind": "sideways"}
     assert Scene.read({"model": "m", "text": "t"}, address) == Scene("m", "t")
+
+
+@pytest.mark.parametrize("prefix", ["1.", ".1", "1..2", "1,2", "a", "-1", "1" * 10])
+def test_a_prefix_that_is_no_ids_counts_as_none(prefix: str) -> None:
+    assert Scene.read({}, {"prefix": prefix}) == Scene("", "")
+    assert Scene.read({}, {"prefix": "1.20.3"}).prefix_ids == [1, 20, 3]
+    assert Scene("", "").prefix_ids == []
 
 
 def test_a_scene_of_an_empty_session_is_empty() -> None:
