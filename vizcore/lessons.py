@@ -9,7 +9,7 @@ something to predict.
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -47,19 +47,6 @@ class Batch:
     asked: Bool[Tensor, "batch _"]
     labels: Int[Tensor, " asked"]
     n_tokens: int
-
-
-class Lesson(Protocol):
-    """One kind of lesson."""
-
-    def encode(self, examples: Sequence[Example]) -> list[Encoded]:
-        """Their token ids."""
-
-    def batch(self, examples: Sequence[Encoded], chance: str, device: torch.device) -> Batch:
-        """Some examples as a batch. Chance: seeds whatever is random in it."""
-
-    def hidden(self, network: Transformer, batch: Batch) -> Float[Tensor, "asked d_model"]:
-        """What the network makes of the batch at the places that are asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +149,10 @@ class MaskedWords:
     def hidden(self, network: Transformer, batch: Batch) -> Float[Tensor, "asked d_model"]:
         """The whole line is seen, padding is not."""
         return network.encode(batch.tokens, present=batch.present)[batch.asked]
+
+
+Lesson = Translation | NextToken | MaskedWords
+"""Each encodes examples, makes a batch of some, and says what a network makes of that."""
 
 
 def lesson_of(task: Task, tokenizer: PreTrainedTokenizerBase) -> Lesson:

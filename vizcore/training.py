@@ -257,7 +257,7 @@ class _Run:
             group["lr"] = settings.learning_rate_at(self.step, self.n_steps)
         self.network.train()
         with matrix_precision(self.device, half=self.half):
-            logits = self.network.logits(self.lesson.hidden(self.network, batch))
+            logits = self.network.logits(self.lesson.hidden(self.network, batch)[None])[0]
         loss = nn.functional.cross_entropy(
             logits.float(), batch.labels, label_smoothing=settings.label_smoothing
         )
