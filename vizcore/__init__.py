@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from vizcore.training import train
     from vizcore.training_settings import TrainingSettings, TrainingStatus
     from vizcore.translation import Translation, translate
+    from vizcore.views.alternatives_view import alternatives_view
     from vizcore.views.figures import heatmap
     from vizcore.views.model_view import model_view
     from vizcore.views.page import View
@@ -112,6 +113,7 @@ __all__ = [
     "VerificationError",
     "View",
     "VizcoreError",
+    "alternatives_view",
     "asset",
     "attention_steps",
     "describe",
@@ -167,6 +169,7 @@ _HOME = {
     "vizcore.training": ("train",),
     "vizcore.training_settings": ("TrainingSettings", "TrainingStatus"),
     "vizcore.translation": ("Translation", "translate"),
+    "vizcore.views.alternatives_view": ("alternatives_view",),
     "vizcore.views.figures": ("heatmap",),
     "vizcore.views.model_view": ("model_view",),
     "vizcore.views.page": ("View",),

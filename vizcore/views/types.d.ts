@@ -55,13 +55,16 @@ export type TokensViewData = {
   texts: Record<string, string>;
 };
 
+/** Vectors of one scale share their colours. */
+export type Scale = "match" | "value" | "sum" | "concat" | "output";
+
 export type StepsViewData = {
   step: string;
   /** In order; `words` says what the step does with the numbers at hand, tokens between U+2068 and U+2069. */
   steps: { name: string; label: string; title: string; words: string }[];
   query: { position: number; token: string };
   /** The text around the query, for the first step; `at` is the query's place in it. */
-  around: { tokens: string[]; first: number; at: number; more: boolean };
+  around: { tokens: string[]; first: number; at: number; before: boolean; after: boolean };
   /** The keys that are shown, in order. */
   rows: { position: number; token: string; hidden: boolean; isQuery: boolean }[];
   /** Of the keys that are not shown: how many, and what weight they have together. */
@@ -75,7 +78,7 @@ export type StepsViewData = {
   /** One number a row. */
   numbers: Record<string, Exact | null>;
   /** The largest number of each family of vectors; beyond it colours stay the same. */
-  scales: { match: number; value: number; output: number };
+  scales: Record<Scale, number>;
   /** RoPE: some pairs, with the query's two numbers before and after. */
   dials: { pair: number; angle: number; before: [number, number]; after: [number, number] }[];
   /** Whether arrow keys step wherever on the page they are pressed. */
@@ -124,6 +127,22 @@ export type TrainingPick = {
   layer: number | null;
   head: number | null;
 };
+
+/** A token that was, or could have been, written. */
+export type Choice = { token: string; id: number; probability: number; nats: number; rank: number };
+
+/** One step; `written` is null for what would come next. */
+export type Column = { written: Choice | null; forced: boolean; special: boolean; options: Choice[] };
+
+export type AlternativesData = {
+  columns: Column[];
+  text: string;
+  note: string;
+  selected: number | null;
+  texts: Record<string, string>;
+};
+
+export type AlternativesPick = { action: "force" | "free" | "look"; step: number; token_id: number };
 
 export type Mount<Data, Picked = Selection> = (arguments_: {
   el: HTMLElement;
