@@ -12,16 +12,20 @@ PYTHON := $(VENV)/bin/python
 RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 BENCH_STAMP := $(VENV)/.installed-bench
+RECIPES_STAMP := $(VENV)/.installed-recipes
 RECIPE := pyproject.toml constraints.txt
 # How many processes share the tests; and more for `vizcore app`, as in make run ARGS="--port 8600".
 WORKERS ?= 2
 ARGS ?=
+# Tatoeba's pairs (English, tab, Chinese), from which three of the bundled models are made.
+DATA ?= ../shared/data/tatoeba-cmn-eng.tsv
+TATOEBA := tatoeba-translator tatoeba-lm tatoeba-mlm
 PIP := $(PYTHON) -m pip --disable-pip-version-check
 TYPESCRIPT := 7.0.2
 TSC := .cache/typescript-$(TYPESCRIPT)/node_modules/typescript/bin/tsc
 
 .NOTPARALLEL:
-.PHONY: help run test models check check-types-js bench browser clean
+.PHONY: help run test models check check-types-js bench browser bundle $(TATOEBA) induction clean
 
 help: ## Say what can be made.
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -50,6 +54,14 @@ check: $(TEST_STAMP) $(TSC) ## Check style, types (Python and JavaScript) and th
 
 bench: $(BENCH_STAMP) browser models ## Measure cost and speed, side by side with other ways, and print the tables.
 	@$(PYTHON) tests/support/benchmarks.py
+
+bundle: $(TATOEBA) induction ## Train the bundled models again, from DATA=pairs.tsv (hours; a stopped one goes on).
+
+$(TATOEBA): $(RECIPES_STAMP)
+	@$(PYTHON) -m vizcore.recipes $@ --data "$(DATA)"
+
+induction: $(RECIPES_STAMP)
+	@$(PYTHON) -m vizcore.recipes $@
 
 browser: $(TEST_STAMP)
 	@$(PYTHON) tests/support/browser.py
@@ -80,6 +92,11 @@ $(TEST_STAMP): $(RECIPE) | $(PYTHON)
 $(BENCH_STAMP): $(TEST_STAMP)
 	@echo "Installing what the benchmarks compare with (about 60 MB the first time) …"
 	@$(PIP) install --quiet --editable '.[test,bench]' --constraint constraints.txt
+	@touch $@
+
+$(RECIPES_STAMP): $(RUN_STAMP)
+	@echo "Installing what the bundled models are made and measured with (about 20 MB the first time) …"
+	@$(PIP) install --quiet --editable '.[recipes]' --constraint constraints.txt
 	@touch $@
 
 $(TSC): | $(TEST_STAMP)

@@ -91,12 +91,12 @@ def measure(network: Transformer) -> Mapping[str, float]:
     losses = nn.functional.cross_entropy(
         logits.transpose(1, 2), tokens[:, 1:].to(device), reduction="none"
     )  # row token
-    scores = [
-        induction_score(call.weights(batch=row), n_words)
-        for call in recorder.calls
-        for row in range(8)
-    ]
-    by_head = torch.stack(scores).unflatten(0, (len(recorder.calls), 8)).mean(dim=1)
+    by_head = torch.stack(
+        [
+            torch.stack([induction_score(call.weights(batch=row), n_words) for row in range(8)])
+            for call in recorder.calls
+        ]
+    ).mean(dim=1)  # layer head
     return {
         "first_half_loss": losses[:, :n_words].mean().item(),
         "second_half_loss": losses[:, n_words + 1 :].mean().item(),

@@ -30,7 +30,7 @@ def translator_scores(model: Model, tatoeba: Tatoeba) -> dict[str, float]:
 
     sources = list(tatoeba.test)
     most = max(len(references) for references in tatoeba.test.values())
-    columns = [
+    columns: Any = [  # sacreBLEU takes None where a sentence has fewer references
         [references[place] if place < len(references) else None for references in _lists(tatoeba)]
         for place in range(most)
     ]
@@ -111,7 +111,7 @@ def _perplexity(model: Model, sentences: Sequence[str]) -> float:
 def _prefers_order(model: Model, sentences: Sequence[str], *, chinese: bool) -> float:
     """How often a sentence is likelier than its words (or characters) in another order."""
     dice = random.Random(0)
-    right = []
+    right: list[bool] = []
     for sentence in sentences:
         end = sentence[-1] if not sentence[-1].isalnum() else ""
         body = sentence.removesuffix(end)
