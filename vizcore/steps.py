@@ -311,8 +311,8 @@ def _hidden_and_bias(
     n_keys = call.key.shape[2]
     whole = (1, *call.query.shape[1:3], n_keys)
 
-    def row(tensor: Tensor | None) -> Float[Tensor, "head key"] | None:
-        return None if tensor is None else _own(tensor.expand(whole)[0, :, token])
+    def row(tensor: Tensor | None, place: int = token) -> Float[Tensor, "head key"] | None:
+        return None if tensor is None else _own(tensor.expand(whole)[0, :, place])
 
     added = [row(call.position_bias)]
     hidden = torch.zeros(call.n_heads, n_keys, dtype=torch.bool)
@@ -328,7 +328,11 @@ def _hidden_and_bias(
             term, causal=False, n_queries=call.n_heads, n_keys=n_keys, device=term.device
         )
     bias = sum(terms, torch.zeros(call.n_heads, n_keys)).masked_fill(hidden, 0)
-    return hidden, None if call.position_bias is None and not bias.any() else bias
+    # Some are given a bias that is zero throughout; one that falls with distance is zero at the
+    # first token, but not at the last.
+    last = row(call.position_bias, -1)
+    given = bool(bias.any()) or (last is not None and bool(last.any()))
+    return hidden, bias if given else None
 
 
 def _own(tensor: Tensor) -> Tensor:

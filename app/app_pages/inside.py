@@ -35,7 +35,11 @@ def show() -> None:
 
 @st.fragment
 def _look(trace: "vizcore.Trace") -> None:
-    scene = current()
+    with st.container(gap="xxsmall"):
+        _draw(trace, current())
+
+
+def _draw(trace: "vizcore.Trace", scene: Scene) -> None:
     kind = fields.kind(trace, scene)
     with st.container(horizontal=True, vertical_alignment="bottom", key="inside_fields"):
         opening = (0, 0)
@@ -102,4 +106,4 @@ def _nearest(names: tuple[str, ...], wanted: str) -> str:
 
 
 def _take(choice: dict[str, Any]) -> None:
-    pick(step=choice["step"])
+    pick(**choice)

@@ -1,14 +1,14 @@
 /**
  * The picture of each step: most are a table with a row for each token that is looked at, in which
  * what goes into the step stands on the left and what comes out of it on the right.
- * @import { Exact, StepsViewData } from "./types.d.ts"
+ * @import { Exact, Scale, StepsViewData } from "./types.d.ts"
  */
 import { unpackExactly } from "./decode.js";
 import { bar, strip, written } from "./strips.js";
 
 /**
  * @typedef {{ title: string, width: number, cell: (row: number) => Node | string,
- *   top?: Node, sum?: Node, real?: Node, rest?: string, sink?: string }} Column
+ *   top?: Node, sum?: Node, real?: Node, rest?: Node | string, sink?: string }} Column
  */
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -40,8 +40,13 @@ export class Pictures {
       ],
       keys: () => [this.table([this.keys(8)])],
       scores: () => [this.table([this.keys(6), this.bars("products", texts.product, 4, ["products"])])],
-      scaling: () => [this.before("products", texts.product, "scaled", texts.scaled)],
-      softcap: () => [this.before("scaled", texts.scaled, "capped", texts.capped)],
+      scaling: () => [this.scaled()],
+      softcap: () => [
+        this.table([
+          this.bars("scaled", texts.scaled, 4, ["scaled", "capped"]),
+          this.bars("capped", texts.capped, 4, ["scaled", "capped"]),
+        ]),
+      ],
       bias: () => [
         this.table([
           this.bars("capped", texts.score, 3, ["capped", "biased", "bias"]),
@@ -72,14 +77,20 @@ export class Pictures {
 
   /** The tokens of the text, with the one that looks. */
   text() {
-    const { tokens, at, more } = this.data.around;
+    const { tokens, at, first, before, after } = this.data.around;
     const line = element("p", "text");
     line.dir = "auto";
     tokens.forEach((token, place) => {
-      const chip = element("span", place === at ? "token looking" : "token", token);
+      const chip = element("button", place === at ? "token looking" : "token", token);
+      const position = String(first + place);
+      chip.setAttribute("type", "button");
+      chip.setAttribute("aria-pressed", String(place === at));
+      chip.dataset.token = position;
+      chip.title = this.called("look", token).replace("{position}", position);
       line.append(chip);
     });
-    if (more) line.append(element("span", "quiet", this.data.texts.more));
+    if (before) line.prepend("… ");
+    if (after) line.append(" …");
     return line;
   }
 
@@ -88,7 +99,7 @@ export class Pictures {
     return this.data.texts[what].replace("{token}", token ?? this.data.query.token);
   }
 
-  /** A vector as large as the picture is wide. @param {string} name @param {"match" | "value" | "output"} scale @param {string} title */
+  /** A vector as large as the picture is wide. @param {string} name @param {Scale} scale @param {string} title */
   large(name, scale, title) {
     const block = element("div", "large");
     const numbers = this.vectors[name];
@@ -97,7 +108,7 @@ export class Pictures {
     return block;
   }
 
-  /** @param {Float32Array} numbers @param {"match" | "value" | "output"} scale @param {string} name */
+  /** @param {Float32Array} numbers @param {Scale} scale @param {string} name */
   strip(numbers, scale, name) {
     return strip(numbers, { scale: this.data.scales[scale], ramp: this.ramp, name });
   }
@@ -157,20 +168,34 @@ export class Pictures {
   /**
    * @param {string} name @param {string} title @param {number} width
    * @param {string[]} together the numbers that are on the same scale
+   * @param {string} [real] the numbers as they really are
    * @returns {Column}
    */
-  bars(name, title, width, together) {
+  bars(name, title, width, together, real = "") {
     const values = this.numbers[name] ?? new Float32Array();
+    const ghosts = this.numbers[real];
     const all = together.flatMap((other) => Array.from(this.numbers[other] ?? []));
     const range = { low: Math.min(0, ...all), high: Math.max(0, ...all) || 1e-9 };
-    return { title, width, cell: (row) => bar(values[row], range) };
+    return {
+      title: ghosts ? `${title} (${this.data.texts.really}: ┃)` : title,
+      width,
+      cell: (row) => bar(values[row], { ...range, ghost: ghosts ? ghosts[row] : null, leaks: this.leaks(row) }),
+    };
   }
 
-  /** Two columns on one scale. @param {string} one @param {string} its @param {string} other @param {string} others */
-  before(one, its, other, others) {
+  /** Whether a token is looked at that must not be seen. @param {number} row */
+  leaks(row) {
+    return this.data.rows[row].hidden && this.data.leftOut.includes("mask");
+  }
+
+  /** The products, and what is left of them after the division. */
+  scaled() {
+    const { texts, leftOut } = this.data;
+    const title = leftOut.includes("scaling") ? texts.notScaled : texts.scaled;
+    const together = ["products", "scaled"];
     return this.table([
-      this.bars(one, its, 4, [one, other]),
-      this.bars(other, others, 4, [one, other]),
+      this.bars("products", texts.product, 4, together),
+      this.bars("scaled", title, 4, together, "realScaled"),
     ]);
   }
 
@@ -185,14 +210,9 @@ export class Pictures {
 
   /** @param {number} width @returns {Column} */
   weights(width) {
-    const weights = this.numbers.weights ?? new Float32Array();
-    const real = this.numbers.realWeights;
     const { rest, sink, texts } = this.data;
-    const high = Math.max(...weights, ...(real ?? []), 1e-9);
     return {
-      title: real ? `${texts.weight} (${texts.really}: ┃)` : texts.weight,
-      width,
-      cell: (row) => bar(weights[row], { low: 0, high, ghost: real ? real[row] : null }),
+      ...this.bars("weights", texts.weight, width, ["weights", "realWeights"], "realWeights"),
       rest: rest ? written(rest.weight) : undefined,
       sink: sink === null ? undefined : written(sink),
     };
@@ -213,21 +233,26 @@ export class Pictures {
       const d = numbers.length / rows.length;
       line.append(
         element("span", "number", `${written(weights[row])} ×`),
-        this.strip(numbers.subarray(row * d, (row + 1) * d), "value", title),
+        this.strip(numbers.subarray(row * d, (row + 1) * d), "sum", title),
       );
       return line;
     };
-    const line = (/** @type {Float32Array} */ numbers, /** @type {string} */ title) => {
+    const line = (/** @type {Float32Array} */ numbers, /** @type {string} */ title, sign = "Σ =") => {
       const sum = element("div", "product");
-      sum.append(element("span", "number", "Σ ="), this.strip(numbers, "value", title));
+      sum.append(element("span", "number", sign), this.strip(numbers, "sum", title));
       return sum;
     };
+    const others = this.vectors.rest;
+    const rest = this.data.rest;
     return {
       ...column,
       cell,
       sum: output ? line(output, texts.sum) : undefined,
       real: realOutput ? line(realOutput, texts.really) : undefined,
-      rest: this.data.rest ? written(this.data.rest.weight) : undefined,
+      rest:
+        rest && others
+          ? line(others, texts.rest.replace("{n}", String(rest.n)), `${written(rest.weight)} ×`)
+          : undefined,
     };
   }
 
@@ -242,7 +267,7 @@ export class Pictures {
     lens.setAttribute("preserveAspectRatio", "none");
     const [left, right] = [(100 * head) / nHeads, (100 * (head + 1)) / nHeads];
     lens.append(shape("path", { d: `M0 0 L100 0 L${right} 10 L${left} 10 Z` }));
-    const whole = this.large("concat", "value", all);
+    const whole = this.large("concat", "concat", all);
     const mark = element("div", "mark");
     mark.style.left = `${left}%`;
     mark.style.width = `${100 / nHeads}%`;
@@ -251,8 +276,10 @@ export class Pictures {
     if (strips) under.append(strips);
     under.append(mark);
     whole.prepend(under);
-    const own = this.large("output", "value", title);
-    return [own, lens, whole];
+    const own = this.large("output", "concat", title);
+    const both = element("div", "lensed");
+    both.append(own, lens, whole);
+    return [both];
   }
 
   /** The concatenation, and what Wᴼ makes of each part of it. */
@@ -295,11 +322,11 @@ export class Pictures {
       line(labelled(query.position, query.token, "looking top"), ({ top }) => top);
     }
     rows.forEach((row, place) => {
-      line(labelled(row.position, row.token, row.isQuery ? "looking" : ""), (column) => column.cell(place));
+      line(labelled(row.position, row.token, row.isQuery ? "looking" : row.hidden ? "hidden-from" : ""), (column) => column.cell(place));
     });
     if (rest) {
       const label = element("span", "label quiet", texts.rest.replace("{n}", String(rest.n)));
-      line(label, (column) => column.rest && element("span", "number quiet", column.rest));
+      line(label, ({ rest }) => (typeof rest === "string" ? element("span", "number quiet", rest) : rest));
     }
     if (sink !== null && columns.some((column) => column.sink)) {
       const label = element("span", "label quiet", texts.nothing);

@@ -2,8 +2,9 @@
  * The steps view: one attention head for one token, to be stepped through.
  *
  * Buttons, arrow keys and the keys of a presenter go from step to step; the picture changes at once
- * and `select` is told {step}. Called again on the same element, it takes the new data.
- * @import { Mount, StepsViewData } from "./types.d.ts"
+ * and `select` is told {step}, or {token} where another token of the text was clicked. Called again
+ * on the same element, it takes the new data.
+ * @import { Mount, Scale, StepsViewData } from "./types.d.ts"
  */
 import { readTheme } from "./colour.js";
 import { element, Pictures } from "./step_pictures.js";
@@ -46,13 +47,13 @@ class StepsView {
     this.told = "";
     /** Steps that were taken here and that the host has not answered to yet. @type {string[]} */
     this.asked = [];
-    /** @type {(selection: { step: string }) => void} */
+    /** @type {(selection: { step?: string, token?: number }) => void} */
     this.select = () => {};
     this.ending = new AbortController();
     const { signal } = this.ending;
     this.find(".previous").addEventListener("click", () => this.go(-1), { signal });
     this.find(".next").addEventListener("click", () => this.go(1), { signal });
-    this.find("ol").addEventListener("click", (event) => this.choose(event), { signal });
+    this.root.addEventListener("click", (event) => this.choose(event), { signal });
     this.root.addEventListener("keydown", (event) => this.press(event), { signal });
     this.picture.addEventListener("pointermove", (event) => this.tell(event), { signal });
     this.picture.addEventListener("pointerleave", () => this.tell(null), { signal });
@@ -71,7 +72,7 @@ class StepsView {
     return found;
   }
 
-  /** @param {StepsViewData} data @param {(selection: { step: string }) => void} select */
+  /** @param {StepsViewData} data @param {(selection: { step?: string, token?: number }) => void} select */
   update(data, select) {
     this.select = select;
     const background = getComputedStyle(this.root).backgroundColor;
@@ -134,6 +135,7 @@ class StepsView {
   choose(event) {
     const button = event.target instanceof Element ? event.target.closest("button") : null;
     if (button?.dataset.step) this.take(button.dataset.step);
+    if (button?.dataset.token) this.select({ token: Number(button.dataset.token) });
   }
 
   /** @param {number} steps */
@@ -180,9 +182,9 @@ class StepsView {
       this.status.replaceChildren("\u00a0");
       return;
     }
-    const scale = this.step === "output" && data.vectors.result ? "output"
-      : ["values", "sum", "concat", "output"].includes(this.step) ? "value" : "match";
-    const end = written(data.scales[scale]);
+    /** @type {Record<string, Scale>} */
+    const scales = { values: "value", sum: "sum", concat: "concat", output: data.vectors.result ? "output" : "concat" };
+    const end = written(data.scales[scales[this.step] ?? "match"]);
     const each = Math.max(...strips.map(numbersACell));
     this.status.replaceChildren(
       element("span", "", `−${end}`),
@@ -206,7 +208,7 @@ function activeIn(node) {
   return tree instanceof Document || tree instanceof ShadowRoot ? tree.activeElement : null;
 }
 
-/** @type {Mount<StepsViewData, { step: string }>} */
+/** @type {Mount<StepsViewData, { step?: string, token?: number }>} */
 export default function mount({ el, data, select }) {
   const view = views.get(el) ?? new StepsView(el);
   views.set(el, view);

@@ -19,7 +19,7 @@ from vizcore.views.steps_words import LABELS, TITLES, sentences
 
 MAX_ROWS = 10
 """So many tokens fit on a projector at a size that can be read from the back."""
-MAX_AROUND = 40
+MAX_AROUND = 30
 """Tokens of the text that are shown with the query."""
 N_DIALS = 8
 """Pairs of RoPE that are shown turning."""
@@ -37,11 +37,12 @@ TEXTS = {
     "before": "before RoPE",
     "after": "after RoPE",
     "text": "The text",
-    "more": "… and more",
+    "look": "Look from {token}, token {position}",
     "pair": "pair {pair}",
     "product": "q · k",
     "score": "score",
     "scaled": "scaled",
+    "notScaled": "not scaled",
     "capped": "capped",
     "bias": "bias",
     "masked": "after the mask",
@@ -166,11 +167,13 @@ def _rest(steps: Any, rows: Int[np.ndarray, " row"]) -> dict[str, object] | None
 def _around(steps: Any) -> dict[str, object]:
     n_tokens = len(steps.query_tokens)
     first = min(max(steps.token - MAX_AROUND // 2, 0), max(n_tokens - MAX_AROUND, 0))
+    end = first + MAX_AROUND
     return {
-        "tokens": list(steps.query_tokens[first : first + MAX_AROUND]),
+        "tokens": list(steps.query_tokens[first:end]),
         "first": first,
         "at": steps.token - first,
-        "more": n_tokens > MAX_AROUND,
+        "before": first > 0,
+        "after": end < n_tokens,
     }
 
 
@@ -182,6 +185,7 @@ def _vectors(steps: Any, rows: Int[np.ndarray, " row"]) -> dict[str, dict[str, o
         "key": steps.key[rows],
         "value": steps.value[rows],
         "weighted": steps.weighted[rows],
+        "rest": steps.output - steps.weighted[rows].sum(0) if len(rows) < len(steps.key) else None,
         "output": steps.output,
         "realOutput": steps.original.output if steps.left_out else None,
         "concat": steps.concatenated.flatten(),
@@ -197,6 +201,7 @@ def _numbers(steps: Any, rows: Int[np.ndarray, " row"]) -> dict[str, dict[str, o
     whole = {
         "products": steps.products,
         "scaled": steps.scaled,
+        "realScaled": steps.original.scaled if "scaling" in steps.left_out else None,
         "capped": steps.capped,
         "bias": steps.bias,
         "biased": steps.biased,
@@ -213,7 +218,9 @@ def _scales(steps: Any, rows: Int[np.ndarray, " row"]) -> dict[str, float]:
     ]
     return {
         "match": _largest(steps.query, steps.key[rows]),
-        "value": _largest(steps.value[rows], steps.output, steps.concatenated),
+        "value": _largest(steps.value[rows]),
+        "sum": _largest(steps.output, steps.original.output),
+        "concat": _largest(steps.concatenated),
         "output": _largest(*output) if output else 1.0,
     }
 

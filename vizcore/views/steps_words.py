@@ -110,8 +110,8 @@ WORDS = {
         "it. That of {best} counts {weight}."
     ),
     "sum": (
-        "The values times their weights, added up, are what this head has found for {query}. Most "
-        "comes from {best} ({weight})."
+        "The values times their weights, added up, are what this head has found for {query}. "
+        "{best} counts most ({weight})."
     ),
     "sum_out": "The difference to what is really found is {change} of its length.",
     "concat": (

@@ -70,11 +70,12 @@ function strongest(numbers, first, count) {
 
 /**
  * A bar that grows from zero to either side, with its number; the bar beneath says what it was.
- * @param {number} value @param {{ low: number, high: number, ghost?: number | null }} range
+ * @param {number} value
+ * @param {{ low: number, high: number, ghost?: number | null, leaks?: boolean }} look
  */
-export function bar(value, { low, high, ghost = null }) {
+export function bar(value, { low, high, ghost = null, leaks = false }) {
   const whole = document.createElement("div");
-  whole.className = "bar";
+  whole.className = leaks ? "bar leaks" : "bar";
   const track = document.createElement("div");
   track.className = "track";
   if (low < 0) {
