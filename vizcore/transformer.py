@@ -19,6 +19,14 @@ from vizcore.tap import attend
 
 Positions = Literal["sinusoidal", "learned", "rope", "alibi", "none"]
 """How a network is told where a token stands. Without any, an encoder reads a bag of words."""
+Ids = Int[Tensor, "batch token"]
+"""Tokens, by their numbers in the vocabulary."""
+Present = Bool[Tensor, "batch token"]
+"""False for padding, so that all texts of a batch are equally long."""
+Vectors = Float[Tensor, "batch token d_model"]
+"""The residual stream: one vector for each token of each text."""
+Source = Float[Tensor, "batch source d_model"]
+"""The same of the text that a decoder looks across at."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ class TransformerConfig:
 
     @property
     def d_head(self) -> int:
-        """The width of one head: d_k in the paper, of which the scores are divided by the root."""
+        """The width of one head: d_k in the paper, by the root of which scores are divided."""
         return self.d_model // self.n_heads
 
 
@@ -86,8 +94,7 @@ class Head(nn.Module):
         if mask is not None:
             scores = scores.masked_fill(~mask, -torch.inf)
         weights = scores.softmax(dim=-1)  # each row sums to 1
-        output: Tensor = weights @ V  # batch query d_head
-        return output
+        return weights @ V  # batch query d_head
 
 
 @dataclass
@@ -96,6 +103,13 @@ class Cache:
 
     n_read: int = 0
     kept: dict[nn.Module, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def extend(self, module: nn.Module, *new: Tensor) -> tuple[Tensor, Tensor]:
+        """What the module had read, with these keys and values behind it."""
+        earlier = self.kept.get(module, [tensor[:, :, :0] for tensor in new])
+        keys, values = (torch.cat(pair, dim=2) for pair in zip(earlier, new, strict=True))
+        self.kept[module] = keys, values
+        return keys, values
 
     def select(self, rows: Int[Tensor, " row"]) -> None:
         """Go on with these texts of the batch (one may be taken twice)."""
@@ -109,10 +123,10 @@ class MultiHead(nn.Module):
     `head(i)` takes one out again.
     """
 
-    def __init__(self, config: TransformerConfig, *, crosses: bool = False) -> None:
+    def __init__(self, config: TransformerConfig, *, causal: bool = False, crosses: bool = False):
         super().__init__()
-        self.n_heads, self.crosses = config.n_heads, crosses
-        # The source of a cross attention is in another text, from which there is no distance.
+        self.n_heads, self.causal, self.crosses = config.n_heads, causal, crosses
+        # The source of a cross attention is another text, to which there is no distance.
         self.positions = "none" if crosses else config.positions
         self.query = nn.Linear(config.d_model, config.d_model)
         self.key = nn.Linear(config.d_model, config.d_model)
@@ -123,26 +137,21 @@ class MultiHead(nn.Module):
         self,
         x: Float[Tensor, "batch query d_model"],
         memory: Float[Tensor, "batch key d_model"],
-        *,
         mask: Bool[Tensor, "#batch 1 #query _"] | None = None,
-        causal: bool = False,
         cache: Cache | None = None,
     ) -> Float[Tensor, "batch query d_model"]:
         """Each token of x looks at the tokens of memory (with a cache: at earlier ones, too)."""
         start = 0 if cache is None or self.crosses else cache.n_read
-        Q = self.split(self.query(x))  # noqa: N806                  batch head query d_head
+        Q = self.split(self.query(x))  # noqa: N806                       batch head query d_head
         if self.positions == "rope":
             Q = rotate(Q, start)  # noqa: N806
         K, V = self.keys_and_values(memory, start, cache)  # noqa: N806   batch head key d_head
         bias = None
         if self.positions == "alibi":
             bias = alibi(self.n_heads, Q.shape[2], K.shape[2], start).to(Q)
-        heads, _ = attend(  # batch query head d_head
-            self, Q, K, V, mask, scaling=Q.shape[-1] ** -0.5, is_causal=causal, position_bias=bias
-        )
-        concatenated = heads.flatten(2)  # batch query d_model
-        output: Tensor = self.output(concatenated)
-        return output
+        options = {"scaling": Q.shape[-1] ** -0.5, "is_causal": self.causal, "position_bias": bias}
+        heads, _ = attend(self, Q, K, V, mask, **options)  # batch query head d_head
+        return self.output(heads.flatten(2))  # Concat, Wᴼ: batch query d_model
 
     def keys_and_values(
         self, memory: Float[Tensor, "batch key d_model"], start: int, cache: Cache | None
@@ -153,24 +162,15 @@ class MultiHead(nn.Module):
         K, V = self.split(self.key(memory)), self.split(self.value(memory))  # noqa: N806
         if self.positions == "rope":
             K = rotate(K, start)  # noqa: N806
-        if cache is not None:
-            if self in cache.kept:
-                earlier_keys, earlier_values = cache.kept[self]
-                K = torch.cat([earlier_keys, K], dim=2)  # noqa: N806
-                V = torch.cat([earlier_values, V], dim=2)  # noqa: N806
-            cache.kept[self] = K, V
-        return K, V
+        return (K, V) if cache is None else cache.extend(self, K, V)
 
-    def split(
-        self, x: Float[Tensor, "batch token d_model"]
-    ) -> Float[Tensor, "batch {self.n_heads} token d_head"]:
+    def split(self, x: Vectors) -> Float[Tensor, "batch {self.n_heads} token d_head"]:
         """Each head's part of what all heads were given."""
         return x.view(*x.shape[:2], self.n_heads, -1).transpose(1, 2)
 
     def head(self, number: int) -> Head:
         """One of the heads alone, with a copy of its weights."""
-        d_model = self.query.in_features
-        d_head = d_model // self.n_heads
+        d_model, d_head = self.query.in_features, self.query.in_features // self.n_heads
         rows = slice(number * d_head, (number + 1) * d_head)
         head = Head(d_model, d_head).to(self.query.weight)
         for name in ("query", "key", "value"):
@@ -195,8 +195,8 @@ def rotate(
     The product of a query and a key then depends on their distance only.
     """
     angles = _angles(start, x.shape[2], x.shape[3], x.device)  # token pair
-    a, b = x[..., 0::2], x[..., 1::2]  # batch head token pair
     cos, sin = angles.cos().to(x), angles.sin().to(x)
+    a, b = x[..., 0::2], x[..., 1::2]  # batch head token pair
     return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)
 
 
@@ -231,29 +231,25 @@ class Embedding(nn.Module):
             nn.init.normal_(self.positions.weight, std=0.02)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(
-        self, tokens: Int[Tensor, "batch token"], start: int = 0
-    ) -> Float[Tensor, "batch token d_model"]:
+    def forward(self, tokens: Ids, start: int = 0) -> Vectors:
         """Start: the position of the first token."""
         n_tokens, d_model = tokens.shape[1], self.config.d_model
         x = self.tokens(tokens) * math.sqrt(d_model)  # batch token d_model
         if self.config.positions == "sinusoidal":
             x = x + sinusoids(start, n_tokens, d_model, tokens.device).to(x)
         elif self.config.positions == "learned":
+            if start + n_tokens > self.config.max_tokens:
+                raise ValueError(f"There are vectors for {self.config.max_tokens} positions only.")
             x = x + self.positions.weight[start : start + n_tokens]
-        output: Tensor = self.dropout(x)
-        return output
+        return self.dropout(x)
 
 
 class FeedForward(nn.Sequential):
     """FFN(x) = max(0, xW₁ + b₁)W₂ + b₂, equation 2: the same for each token by itself."""
 
     def __init__(self, config: TransformerConfig) -> None:
-        super().__init__(
-            nn.Linear(config.d_model, config.d_ff),
-            nn.ReLU(),
-            nn.Linear(config.d_ff, config.d_model),
-        )
+        d_model, d_ff = config.d_model, config.d_ff
+        super().__init__(nn.Linear(d_model, d_ff), nn.ReLU(), nn.Linear(d_ff, d_model))
 
 
 class Residual(nn.Module):
@@ -265,26 +261,20 @@ class Residual(nn.Module):
         self.norm = nn.LayerNorm(config.d_model)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(
-        self,
-        x: Float[Tensor, "batch token d_model"],
-        sublayer: Callable[[Tensor], Tensor],
-    ) -> Float[Tensor, "batch token d_model"]:
+    def forward(self, x: Vectors, sublayer: Callable[[Tensor], Tensor]) -> Vectors:
         """LayerNorm(x + Sublayer(x)), section 3.1; or x + Sublayer(LayerNorm(x)) for "pre"."""
-        output: Tensor
         if self.norm_first:
-            output = x + self.dropout(sublayer(self.norm(x)))
-        else:
-            output = self.norm(x + self.dropout(sublayer(x)))
-        return output
+            return x + self.dropout(sublayer(self.norm(x)))
+        return self.norm(x + self.dropout(sublayer(x)))
 
 
 class Layer(nn.Module):
     """One layer of a stack: attention, in a decoder with a source cross attention, feed-forward."""
 
-    def __init__(self, config: TransformerConfig, *, crosses: bool = False) -> None:
+    def __init__(self, config: TransformerConfig, *, causal: bool, crosses: bool) -> None:
         super().__init__()
-        self.attention, self.attention_residual = MultiHead(config), Residual(config)
+        self.attention = MultiHead(config, causal=causal)
+        self.attention_residual = Residual(config)
         if crosses:
             self.cross, self.cross_residual = MultiHead(config, crosses=True), Residual(config)
         if config.d_ff:
@@ -293,22 +283,16 @@ class Layer(nn.Module):
 
     def forward(
         self,
-        x: Float[Tensor, "batch token d_model"],
-        memory: Float[Tensor, "batch source d_model"] | None = None,
-        *,
-        mask: Bool[Tensor, "#batch 1 #token _"] | None = None,
-        memory_mask: Bool[Tensor, "batch 1 1 source"] | None = None,
-        causal: bool = False,
-        cache: Cache | None = None,
-    ) -> Float[Tensor, "batch token d_model"]:
+        x: Vectors,
+        memory: Source | None,
+        mask: Bool[Tensor, "#batch 1 #token _"] | None,
+        memory_mask: Bool[Tensor, "batch 1 1 source"] | None,
+        cache: Cache | None,
+    ) -> Vectors:
         """Masks are True where something may be seen."""
-        x = self.attention_residual(
-            x, lambda x: self.attention(x, x, mask=mask, causal=causal, cache=cache)
-        )
+        x = self.attention_residual(x, lambda x: self.attention(x, x, mask, cache))
         if self.crosses:
-            x = self.cross_residual(
-                x, lambda x: self.cross(x, memory, mask=memory_mask, cache=cache)
-            )
+            x = self.cross_residual(x, lambda x: self.cross(x, memory, memory_mask, cache))
         if self.feeds:
             x = self.feed_residual(x, self.feed_forward)
         return x
@@ -320,32 +304,30 @@ class Stack(nn.Module):
     def __init__(self, config: TransformerConfig, *, causal: bool, crosses: bool = False) -> None:
         super().__init__()
         self.causal = causal
-        self.layers = nn.ModuleList(Layer(config, crosses=crosses) for _ in range(config.n_layers))
+        layers = (Layer(config, causal=causal, crosses=crosses) for _ in range(config.n_layers))
+        self.layers = nn.ModuleList(layers)
         # With "pre" nothing has normalised what the last layer added.
         self.norm = nn.LayerNorm(config.d_model) if config.norm == "pre" else nn.Identity()
 
     def forward(
         self,
-        x: Float[Tensor, "batch token d_model"],
-        memory: Float[Tensor, "batch source d_model"] | None = None,
+        x: Vectors,
+        memory: Source | None = None,
         *,
-        present: Bool[Tensor, "batch token"] | None = None,
+        present: Present | None = None,
         memory_present: Bool[Tensor, "batch source"] | None = None,
         cache: Cache | None = None,
-    ) -> Float[Tensor, "batch token d_model"]:
+    ) -> Vectors:
         """Present: False for padding; None if there is none. (With a cache there must be none.)"""
         mask = None if present is None else present[:, None, None, :]  # batch 1 1 token
+        memory_mask = None if memory_present is None else memory_present[:, None, None, :]
         n_tokens, n_read = x.shape[1], 0 if cache is None else cache.n_read
         if self.causal and (mask is not None or n_read and n_tokens > 1):
             look_back = torch.ones(n_tokens, n_read + n_tokens, device=x.device).tril(n_read).bool()
             mask = look_back[None, None] if mask is None else mask & look_back
-        memory_mask = None if memory_present is None else memory_present[:, None, None, :]
         for layer in self.layers:
-            x = layer(
-                x, memory, mask=mask, memory_mask=memory_mask, causal=self.causal, cache=cache
-            )
-        output: Tensor = self.norm(x)
-        return output
+            x = layer(x, memory, mask, memory_mask, cache)
+        return self.norm(x)
 
 
 class Transformer(nn.Module):
@@ -367,10 +349,10 @@ class Transformer(nn.Module):
 
     def forward(
         self,
-        tokens: Int[Tensor, "batch token"],
+        tokens: Ids,
         target: Int[Tensor, "batch target"] | None = None,
         *,
-        present: Bool[Tensor, "batch token"] | None = None,
+        present: Present | None = None,
         target_present: Bool[Tensor, "batch target"] | None = None,
     ) -> Float[Tensor, "batch _ vocab_size"]:
         """The logits: of the next token at each place, or in an encoder of the token there.
@@ -380,52 +362,39 @@ class Transformer(nn.Module):
             target: of an encoder-decoder, what the decoder reads.
             present, target_present: False for padding; None if there is none.
         """
-        if self.config.kind == "encoder":
-            return self.logits(self.encode(tokens, present=present))
-        if self.config.kind == "decoder":
+        if self.encoder is None:
             return self.logits(self.decode(tokens, present=present))
-        if target is None:
-            raise ValueError("An encoder-decoder reads two texts: give it a target.")
-        memory = self.encode(tokens, present=present)
-        return self.logits(
-            self.decode(target, memory, present=target_present, memory_present=present)
-        )
+        x = self.encode(tokens, present=present)
+        if self.decoder is not None:
+            if target is None:
+                raise ValueError("An encoder-decoder reads two texts: give it a target.")
+            x = self.decode(target, x, present=target_present, memory_present=present)
+        return self.logits(x)
 
-    def encode(
-        self,
-        tokens: Int[Tensor, "batch token"],
-        *,
-        present: Bool[Tensor, "batch token"] | None = None,
-    ) -> Float[Tensor, "batch token d_model"]:
+    def encode(self, tokens: Ids, *, present: Present | None = None) -> Vectors:
         """What the encoder makes of a text."""
         if self.encoder is None:
             raise ValueError("A decoder alone has no encoder: use decode.")
-        output: Tensor = self.encoder(self.embedding(tokens), present=present)
-        return output
+        return self.encoder(self.embedding(tokens), present=present)
 
     def decode(
         self,
-        tokens: Int[Tensor, "batch token"],
-        memory: Float[Tensor, "batch source d_model"] | None = None,
+        tokens: Ids,
+        memory: Source | None = None,
         *,
-        present: Bool[Tensor, "batch token"] | None = None,
+        present: Present | None = None,
         memory_present: Bool[Tensor, "batch source"] | None = None,
         cache: Cache | None = None,
-    ) -> Float[Tensor, "batch token d_model"]:
+    ) -> Vectors:
         """What the decoder makes of a text, given what the encoder made of its source."""
         if self.decoder is None:
             raise ValueError("An encoder alone has no decoder: use encode.")
         x = self.embedding(tokens, 0 if cache is None else cache.n_read)
-        output: Tensor = self.decoder(
-            x, memory, present=present, memory_present=memory_present, cache=cache
-        )
+        x = self.decoder(x, memory, present=present, memory_present=memory_present, cache=cache)
         if cache is not None:
             cache.n_read += tokens.shape[1]
-        return output
+        return x
 
-    def logits(
-        self, hidden: Float[Tensor, "batch token d_model"]
-    ) -> Float[Tensor, "batch token vocab_size"]:
+    def logits(self, hidden: Vectors) -> Float[Tensor, "batch token vocab_size"]:
         """How strongly each token of the vocabulary is expected."""
-        output: Tensor = self.unembedding(hidden)
-        return output
+        return self.unembedding(hidden)
