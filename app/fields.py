@@ -19,6 +19,7 @@ def number(
     high: int,
     *,
     optional: bool = False,
+    nothing: str | None = None,
     help: str | None = None,
 ) -> None:
     """A field for one number of the scene.
@@ -29,6 +30,7 @@ def number(
         picked: what is picked now.
         low, high: what can be picked.
         optional: whether nothing can be picked, too.
+        nothing: what the field says then; None: "any".
         help: behind the question mark.
     """
     key = f"field_{name}"
@@ -45,7 +47,7 @@ def number(
         value=None if optional else "min",
         key=key,
         on_change=changed,
-        placeholder=_("any"),
+        placeholder=nothing or _("any"),
         width=WIDTH,
         help=help,
     )

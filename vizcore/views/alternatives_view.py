@@ -19,9 +19,8 @@ TEXTS = {
     "label": "{steps} steps. Arrow keys move, Enter takes an alternative.",
     "hint": "Click on an alternative: it is written there, and the rest changes.",
     "written": "{token} was written: probability {probability}, rank {rank}, {nats} nats",
-    "other": "{token}: probability {probability}, rank {rank}, {nats} nats. Click to write it here.",
+    "other": "{token}: probability {probability}, rank {rank}, {nats} nats. Click to write it",
     "forced": "{token} was forced: probability {probability}, rank {rank}, {nats} nats",
-    "rank": "rank {rank}",
     "free": "undo",
     "nothing": "…",
     "error": "This picture cannot be drawn: {reason}",
@@ -62,7 +61,9 @@ def alternatives_view(
     Raises:
         SelectionError: if there is a step without alternatives, or none at all.
     """
-    options = {int(step): rows for step, rows in alternatives.groupby("step")}
+    options = {
+        step: alternatives[alternatives["step"] == step] for step in set(alternatives["step"])
+    }
     written = list(steps.itertuples())
     if not options or len(written) > len(options):
         raise SelectionError(
@@ -77,7 +78,7 @@ def alternatives_view(
                 "special": step in special,
                 "options": [_token(one) for one in rows.itertuples()],
             }
-            for step, rows in options.items()
+            for step, rows in sorted(options.items())
         ],
         "text": text,
         "note": note,
