@@ -11,7 +11,7 @@ import vizcore
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app import sidebar  # noqa: E402
-from app.app_pages import attention, inside, next_token, training  # noqa: E402
+from app.app_pages import attention, inside, next_token, positions, training, translate  # noqa: E402
 from app.texts import _  # noqa: E402
 
 st.set_page_config(page_title="Headlight", page_icon=str(vizcore.asset("icon.svg")), layout="wide")
@@ -35,6 +35,18 @@ page = st.navigation(
             title=_("Next token"),
             icon=":material/bar_chart:",
             url_path="next-token",
+        ),
+        st.Page(
+            positions.show,
+            title=_("Positions"),
+            icon=":material/straighten:",
+            url_path="positions",
+        ),
+        st.Page(
+            translate.show,
+            title=_("Translate"),
+            icon=":material/translate:",
+            url_path="translate",
         ),
         st.Page(
             training.show,

@@ -35,6 +35,10 @@ class Scene:
         snapshot: of the page Training, the step of a snapshot; None for the last.
         prefix: of the page Translate, the ids that the target has to begin with: "1.34.7".
         beams: there, how many beginnings are kept while it writes; None for one.
+        encoding: of the page Positions, which of the model's encodings; None for the first.
+        dims: there, the two dimensions of a table that are drawn as waves: "0.40".
+        pair, place: there, the pair that turns, and the position it has turned to.
+        span: there, how many positions are shown.
     """
 
     model: str
@@ -49,6 +53,11 @@ class Scene:
     snapshot: int | None = None
     prefix: str = ""
     beams: int | None = None
+    encoding: int | None = None
+    dims: str = ""
+    pair: int | None = None
+    place: int | None = None
+    span: int | None = None
 
     @classmethod
     def read(cls, state: Mapping[str, Any], address: Mapping[str, str]) -> Self:
@@ -58,6 +67,7 @@ class Scene:
         """
         kind, step = address.get("kind", ""), address.get("step", "")
         without, prefix = address.get("without", ""), address.get("prefix", "")
+        dims = address.get("dims", "")
         return cls(
             model=state.get("model") or "",
             text=state.get("text") or "",
@@ -71,6 +81,11 @@ class Scene:
             snapshot=_number(address.get("snapshot")),
             prefix=prefix if _IDS.fullmatch(prefix) else "",
             beams=_number(address.get("beams")),
+            encoding=_number(address.get("encoding")),
+            dims=dims if _IDS.fullmatch(dims) else "",
+            pair=_number(address.get("pair")),
+            place=_number(address.get("place")),
+            span=_number(address.get("span")),
         )
 
     @property

@@ -69,8 +69,9 @@ class PositionTable(PositionalEncoding):
         """How the dot product of two positions' vectors depends on how far they are apart.
 
         Returns:
-            One row a distance (tokens): distance, mean, low, high (over all pairs so far apart
-            among the first positions; a sinusoidal table has the same for all of them).
+            One row a distance (tokens): distance; mean, low and high (the 5th and the 95th
+            percentile) of all pairs so far apart among the first positions. A sinusoidal table
+            has the same for all of them.
         """
         rows = self.values[:n_positions].astype(np.float64)
         products = rows @ rows.T
@@ -79,8 +80,8 @@ class PositionTable(PositionalEncoding):
             {
                 "distance": np.arange(len(rows)),
                 "mean": [one.mean() for one in diagonals],
-                "low": [one.min() for one in diagonals],
-                "high": [one.max() for one in diagonals],
+                "low": [np.percentile(one, 5) for one in diagonals],
+                "high": [np.percentile(one, 95) for one in diagonals],
             }
         )
 

@@ -130,7 +130,7 @@ def position_products(
             opacity=0.5,
             line={"width": 0},
             hoverinfo="skip",
-            name="all pairs",
+            name="most pairs",
         )
     figure.add_scatter(
         x=products["distance"],
@@ -180,6 +180,7 @@ def rotary_dial(
     positions = np.arange(max(0, position - N_TRAIL), position + 1)
     angles = positions * float(rotary.frequencies[pair])
     x, y = np.cos(angles), np.sin(angles)
+    angle_to_zero = np.arctan2(y[-1], x[-1])
     circle = np.linspace(0, 2 * np.pi, 181)
     figure = go.Figure(layout=_layout(paint, height, x="", y=""))
     skip: dict[str, Any] = {"hoverinfo": "skip", "mode": "lines", "showlegend": False}
@@ -215,7 +216,13 @@ def rotary_dial(
     )
     bare = {"showgrid": False, "zeroline": False, "showticklabels": False, "fixedrange": True}
     figure.update_xaxes(range=[-1.4, 1.4], **bare)
-    figure.update_yaxes(range=[-1.15, 1.15], scaleanchor="x", **bare)
+    figure.update_yaxes(
+        range=[-1.15, 1.15], scaleanchor="x", constrain="domain", constraintoward="top", **bare
+    )
+    figure.add_annotation(
+        x=1, y=0, xanchor="left", xshift=8, text="0", showarrow=False,
+        font={"size": FONT_SIZE, "color": paint.text}, visible=bool(abs(angle_to_zero) > 0.2),
+    )  # fmt: skip
     figure.update_layout(margin={"l": 5, "r": 5, "t": 5, "b": 5})
     return FigureView(figure, title=f"Pair {pair} at position {position}", background=paint.page)
 
@@ -315,7 +322,7 @@ def position_biases(
             y=line["bias"],
             mode="lines",
             name=f"head {number}",
-            opacity=1 if head is None or chosen else 0.35,
+            opacity=1 if head is None or chosen else 0.5,
             line={
                 "color": paint.accent if chosen else shades[number],
                 "width": 4 if chosen else 2,
