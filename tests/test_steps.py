@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.support.tiny import tiny_network
+from tests.support.tiny import livened, tiny_network
 from vizcore.errors import CaptureError, SelectionError
 from vizcore.model import Model
+from vizcore.pretrained import wrap
 from vizcore.steps import attention_steps
 from vizcore.surroundings import surroundings
-from vizcore.tap import Recorder
-from vizcore.transformer import MultiHead, TransformerConfig
+from vizcore.transformer import Transformer, TransformerConfig
 
 SENTENCE = "The cat sat on the mat because it was tired"
 SOURCE, TARGET = [5, 9, 17, 23, 40, 8, 77], [1, 30, 12, 9]
@@ -105,16 +105,27 @@ def test_the_steps_of_real_models_end_with_what_the_layer_itself_returned(
     torch.testing.assert_close(steps.weighted.sum(dim=0), steps.output)
 
 
-def test_our_own_transformer_is_taken_apart_the_same_way() -> None:
+@pytest.mark.parametrize("positions", ["sinusoidal", "rope", "alibi"])
+def test_our_own_transformer_is_taken_apart_the_same_way(positions: Any) -> None:
     torch.manual_seed(0)
-    config = TransformerConfig("decoder", 40, d_model=24, n_heads=3, positions="alibi")
-    attention = MultiHead(config).eval()
-    with torch.inference_mode(), Recorder(values=True) as recorder:
-        expected = attention(x := torch.randn(1, 5, 24), x, causal=True)
-    (call,) = recorder.calls
-    assert call.value is not None
-    heads = (call.weights() @ call.value[0]).transpose(0, 1).flatten(1)
-    torch.testing.assert_close(attention.output(heads), expected[0])
+    config = TransformerConfig(
+        "encoder-decoder", 90, d_model=24, n_heads=3, d_ff=32, positions=positions
+    )
+    transformer = Transformer(config)
+    model = Model.of(livened(wrap(transformer, pad_id=0, bos_id=1, eos_id=2)), None)
+    for kind, module in [
+        ("encoder", "encoder.layers.1.attention"),
+        ("decoder", "decoder.layers.1.attention"),
+        ("cross", "decoder.layers.1.cross"),
+    ]:
+        with returned_by(transformer, module) as returned:
+            trace = trace_of(model)
+        steps = attention_steps(trace, 1, 2, 3, kind=kind)
+        torch.testing.assert_close(steps.weights, trace.attention(1, 2, kind)[3], atol=1e-6, rtol=0)
+        assert steps.attention_output is not None
+        torch.testing.assert_close(steps.attention_output, returned[0][0, 3], atol=1e-5, rtol=1e-4)
+        assert ("rotation" in steps.names) == (positions == "rope" and kind != "cross")
+        assert ("bias" in steps.names) == (positions == "alibi" and kind != "cross")
 
 
 def test_queries_and_keys_before_rope_are_those_that_the_projections_returned(
@@ -189,6 +200,11 @@ def test_a_bias_of_positions_is_a_step_of_its_own_and_no_mask() -> None:
     assert steps.bias.abs().max() < 10
     torch.testing.assert_close(steps.biased, steps.products + steps.bias)
     assert steps.scaling == 1.0
+
+
+def test_a_bias_that_is_zero_throughout_is_none() -> None:
+    trace = trace_of(Model.of(tiny_network("t5"), None))
+    assert attention_steps(trace, 0, 1, 2, kind="cross").bias is None
 
 
 def test_what_a_sink_takes_no_key_gets() -> None:

@@ -227,6 +227,8 @@ def _find_rotation(
     query, key = call.query[0], call.key[0]
     if query.shape[1] != key.shape[1]:
         return None  # they are of two texts
+    if known is not None and len(known.factors) != query.shape[1]:
+        known = None  # of an encoder whose text is another
     earlier_keys = [one for tensor in before for one in _heads_of(tensor, key)]
     earlier_keys = [one for one in earlier_keys if _near(one[:, 0], key[:, 0], scaled=True)]
     for tensor in reversed(before):

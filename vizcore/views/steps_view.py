@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int, Shaped
 
 from vizcore.errors import SelectionError
 from vizcore.views import colours, page
@@ -248,5 +248,5 @@ def _dials(steps: Any) -> list[dict[str, object]]:
     ]
 
 
-def _of(tensor: Any) -> Float[np.ndarray, "..."]:
+def _of(tensor: Any) -> Shaped[np.ndarray, "..."]:
     return np.asarray(tensor)

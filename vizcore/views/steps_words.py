@@ -191,7 +191,8 @@ def _told_of_mask(steps: Any) -> str:
 def _facts(steps: Any) -> dict[str, object]:
     """Everything that the templates may mention."""
     real = steps.original
-    products, weights = np.asarray(steps.products), np.asarray(steps.weights)
+    products = np.asarray(steps.products, np.float64)
+    weights = np.asarray(steps.weights, np.float64)
     seen = np.where(np.asarray(steps.hidden), np.nan, products)
     seen = products if np.isnan(seen).all() else seen
     fit, unfit, best = int(np.nanargmax(seen)), int(np.nanargmin(seen)), int(weights.argmax())
@@ -244,7 +245,7 @@ def _facts(steps: Any) -> dict[str, object]:
 def _degrees(steps: Any) -> Float[np.ndarray, " pair"]:
     """How far each pair of the query is turned, whole turns left out."""
     degrees: Float[np.ndarray, " pair"] = np.degrees(
-        np.angle(np.asarray(steps.rotation.factors[steps.token]))
+        np.angle(np.asarray(steps.rotation.factors[steps.token], np.complex128))
     )
     return degrees % 360
 
