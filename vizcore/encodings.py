@@ -150,8 +150,18 @@ class AlibiPositions(PositionalEncoding):
 
     slopes: Float[np.ndarray, " head"]
 
+    @property
+    def n_heads(self) -> int:
+        """How many heads a layer has."""
+        return len(self.slopes)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all layers have the same biases: always."""
+        return True
+
     def biases(self, n_distances: int) -> pd.DataFrame:
-        """What is added to a score: one row a head and distance: layer (any), head, distance, bias.
+        """What is added to a score, one row a head and distance: layer, head, distance, bias.
 
         The layer is None, since all layers have the same.
         """
@@ -172,6 +182,11 @@ class BiasPositions(PositionalEncoding):
     buckets: Float[np.ndarray, "layer head bucket"]
     max_distance: int
     looks_ahead: bool
+
+    @property
+    def n_heads(self) -> int:
+        """How many heads a layer has."""
+        return int(self.buckets.shape[1])
 
     @property
     def is_shared(self) -> bool:

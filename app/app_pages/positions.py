@@ -141,7 +141,7 @@ def _table(table: "vizcore.PositionTable", scene: Scene) -> None:
         said = (
             _("The **dot product** of two positions depends on their distance alone.")
             if table.frequencies is not None
-            else _("**Dot product** of two positions by distance: mean, most pairs (band).")
+            else _("**Dot product** by distance: the mean, and most pairs (band).")
         )
         formula = r"PE_p \cdot PE_{p+k}"
         if table.frequencies is not None:
@@ -218,8 +218,8 @@ def _rotary(rotary: "vizcore.RotaryPositions", scene: Scene) -> None:
     with right:
         _explain(
             _(
-                "What **distance** does to a score: a part of it times 1 stays, times 0 is lost, "
-                "below 0 it counts against. Top: every pair; below: their mean."
+                "What **distance** does: each pair's part $c_i$ of a score is multiplied by a factor "
+                "from 1 to -1. Top: every pair; below: their mean."
             ),
             r"q_m \cdot k_n \to \sum_i c_i \cos\big((m-n)\,\theta_i\big)",
         )
@@ -235,10 +235,10 @@ def _rotary(rotary: "vizcore.RotaryPositions", scene: Scene) -> None:
 def _biases(encoding: "vizcore.AlibiPositions | vizcore.BiasPositions", scene: Scene) -> None:
     layer: int | None = None
     straight = isinstance(encoding, vizcore.AlibiPositions)
-    n_heads = len(encoding.slopes) if straight else encoding.buckets.shape[1]
+    n_heads = encoding.n_heads
     head = within(scene.head, n_heads - 1)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        if not straight and not encoding.is_shared:
+        if not encoding.is_shared:
             nearest = scene.layer or 0
             layer = min(encoding.layers, key=lambda one: abs(one - nearest))
             fields.number(_("Layer"), "layer", layer, encoding.layers[0], encoding.layers[-1])
