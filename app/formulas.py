@@ -25,9 +25,8 @@ def head_formula(steps: "vizcore.AttentionSteps", step: str, *, dark: bool) -> s
         letters, background = MARKS[dark]
         return rf"\colorbox{{{background}}}{{$\displaystyle\color{{{letters}}}{latex}$}}"
 
-    scores = mark("q", "query", "rotation", "scores") + r"\," + mark(r"K^{\top}", "keys", "scores")
-    if step == "scores":
-        scores = mark(r"q\,K^{\top}", "scores")
+    query, keys = mark("q", "query", "rotation"), mark(r"K^{\top}", "keys", "rotation")
+    scores = mark(rf"{query}\,{keys}", "scores")
     scaled = mark(_scaled(steps, scores), "scaling")
     if steps.softcap is not None:
         scaled = mark(rf"c\,\tanh\frac{{1}}{{c}}\Bigl({scaled}\Bigr)", "softcap")

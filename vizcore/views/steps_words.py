@@ -215,7 +215,7 @@ def _facts(steps: Any) -> dict[str, object]:
         "highest": number(products[fit]),
         "unfit": token(steps.key_tokens[unfit]),
         "lowest": number(products[unfit]),
-        "root": number(math.sqrt(len(steps.query))),
+        "root": f"{math.sqrt(len(steps.query)):.3g}",
         "scaling": f"{steps.scaling:.4g}",
         "usual": f"{1 / math.sqrt(len(steps.query)):.4g}",
         "scaled": number(float(real.scaled[fit])),
