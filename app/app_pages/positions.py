@@ -218,8 +218,8 @@ def _rotary(rotary: "vizcore.RotaryPositions", scene: Scene) -> None:
     with right:
         _explain(
             _(
-                "What **distance** does: each pair's part $c_i$ of a score is multiplied by a factor "
-                "from 1 to -1. Top: every pair; below: their mean."
+                "What **distance** does: it multiplies each pair's part $c_i$ of a score by a "
+                "factor from 1 to −1. Top: every pair; below: their mean."
             ),
             r"q_m \cdot k_n \to \sum_i c_i \cos\big((m-n)\,\theta_i\big)",
         )
