@@ -14,9 +14,9 @@ from app.mount import mount
 from app.scene import current, pick, within
 from app.texts import _, literal
 
-REPEATS = "owl ring river star fish moon lamp owl ring river star fish moon lamp"
+REPEATS = "owl ring tree star fish moon lamp boat owl ring tree star fish moon lamp boat"
 """For the demonstration of induction heads, whose words these are."""
-VIEW_HEIGHT = 540
+VIEW_HEIGHT = 562
 CURVES_HEIGHT = 420
 MAX_TOKENS = 200
 """Of a text that is played back: all of its snapshots are sent to the browser."""
@@ -73,11 +73,12 @@ def _nothing_there() -> str:
 
 
 def _choose(names: list[str]) -> str:
-    """Which training; the side bar's model if it has a record, and snapshots first."""
+    """Which training: at first the demonstration, or the folder in the side bar."""
     model = current().model
     if st.session_state.get("trained") not in names:
         address = st.query_params.get("trained")
-        opening = model if model in names and model not in vizcore_names() else names[0]
+        known = [entry.name for entry in vizcore.entries()]
+        opening = model if model in names and model not in known else names[0]
         st.session_state["trained"] = address if address in names else opening
     chosen: str = st.selectbox(
         _("Trained model"),
@@ -88,11 +89,6 @@ def _choose(names: list[str]) -> str:
         on_change=_forget,
     )
     return chosen
-
-
-def vizcore_names() -> set[str]:
-    """The names of the catalogue."""
-    return {entry.name for entry in vizcore.entries()}
 
 
 def _forget() -> None:
@@ -131,14 +127,13 @@ def _opening_text(record: "vizcore.TrainingRecord") -> str:
 def _look_for(record: "vizcore.TrainingRecord") -> str:
     if _is_induction(record):
         return _(
-            "**Press Play and watch the stripe appear.** These words come twice. What comes first "
-            "cannot be known; what comes again can, once an *induction head* looks at what "
-            "**followed** the same word the last time. Then the loss on the second time falls."
+            "**Press Play and watch a stripe appear.** The words come twice. An *induction head* "
+            "looks at what **followed** the same word the first time; from then on the second "
+            "time is no surprise."
         )
     return _(
-        "**Training** loss is on sentences that it learned from, **validation** loss on sentences "
-        "that it never saw. The **gap** between them is how much better it knows what it has "
-        "seen: where it widens, the model begins to learn by heart."
+        "**Training** loss is on sentences that it learned from, **validation** loss on others. "
+        "Where the **gap** between them widens, the model begins to learn by heart."
     )
 
 
@@ -219,7 +214,7 @@ def _view_texts() -> dict[str, str]:
         "snapshot": _("Snapshot"),
         "step": _("step {step} of {last}"),
         "expects": _("After {token} it expects"),
-        "comes": _("{token} comes, rank {rank}"),
+        "comes": _("{token} comes: #{rank}"),
         "surprise": _("{bits:.2f} bits of surprise, rank {rank}"),
         "unscored": _("nothing stands before it"),
         "low": _("expected"),
@@ -249,7 +244,7 @@ def _token(frame: "vizcore.Frame", picked: int | None) -> int:
         return within(picked, last) or 0
     if "<mask>" in frame.tokens:
         return frame.tokens.index("<mask>")
-    return max(0, last - 1)
+    return max(0, last - 3)
 
 
 def _picked(choice: dict[str, Any]) -> None:

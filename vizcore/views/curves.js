@@ -223,7 +223,8 @@ function short(value) {
 /** @param {number | null} value */
 function told(value) {
   if (value === null) return "–";
-  return value.toFixed(Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2);
+  const text = value.toFixed(Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2);
+  return Number(text) === 0 ? text.replace("-", "") : text;
 }
 
 /** A line in words. @param {Line} line */

@@ -34,7 +34,7 @@ TEXTS = {
     "snapshot": "Snapshot",
     "step": "step {step} of {last}",
     "expects": "After {token} it expects",
-    "comes": "{token} comes, rank {rank}",
+    "comes": "{token} comes: #{rank}",
     "surprise": "{bits:.2f} bits of surprise, rank {rank}",
     "unscored": "nothing stands before it",
     "low": "expected",
