@@ -28,6 +28,8 @@ EXACT = 1e-4
 """How far a rotation that was found may be from what the network computed, beside the largest."""
 ROUNDED = 0.05
 """The same for networks that run in half precision."""
+N_TRIED = 8
+"""Positions at which something is tried first: of a long text, all take much longer."""
 N_REMEMBERED = 48
 """Results before an attention among which its queries and keys before rotation are looked for."""
 
@@ -229,17 +231,27 @@ def _find_rotation(
         return None  # they are of two texts
     if known is not None and len(known.factors) != query.shape[1]:
         known = None  # of an encoder whose text is another
+    few = sorted({*torch.linspace(0, query.shape[1] - 1, N_TRIED).long().tolist()})
     earlier_keys = [one for tensor in before for one in _heads_of(tensor, key)]
     earlier_keys = [one for one in earlier_keys if _near(one[:, 0], key[:, 0], scaled=True)]
     for tensor in reversed(before):
         for earlier in _heads_of(tensor, query):
-            if torch.equal(earlier, query) or not _near(earlier[:, 0], query[:, 0], scaled=True):
+            tried, wanted = earlier[:, few], query[:, few]
+            if torch.equal(tried, wanted) or not _near(tried[:, 0], wanted[:, 0], scaled=True):
                 continue  # position 0 is never turned
-            # Most networks rotate alike in every layer, some in every other one.
-            for rotation in [*([] if known is None else [known]), *_rotations(earlier, query)]:
-                if _near(rotation.apply(earlier.float()), query) and any(
-                    _near(rotation.apply(one.float()), key) for one in earlier_keys
-                ):
+            # Most networks rotate alike in every layer, some in every other one; a rotation that
+            # has been held against all positions once needs that no more.
+            if (
+                known is not None
+                and _turns(known.at(few), [tried], wanted)
+                and _turns(known.at(few), [one[:, few] for one in earlier_keys], key[:, few])
+            ):
+                return known
+            for pairs in _pairings(tried, wanted):
+                if _rotation(tried, wanted, pairs) is None:
+                    continue
+                rotation = _rotation(earlier, query, pairs)
+                if rotation is not None and _turns(rotation, earlier_keys, key):
                     return rotation
     return None
 
@@ -260,10 +272,10 @@ def _heads_of(tensor: Tensor, like: Float[Tensor, "head token d_head"]) -> list[
     return found
 
 
-def _rotations(
+def _pairings(
     earlier: Float[Tensor, "head token d_head"], later: Float[Tensor, "head token d_head"]
-) -> list[Rotation]:
-    """For each way to make pairs, the turns that bring one closest to the other."""
+) -> list[Int[Tensor, "pair 2"]]:
+    """The usual ways to make pairs of dimensions, of all or of the first ones."""
     d_head = later.shape[-1]
     changed = (earlier != later).any(dim=0).any(dim=0).nonzero()
     last = int(changed[-1]) + 1 if len(changed) else d_head
@@ -271,15 +283,30 @@ def _rotations(
     found = []
     for width in sorted((w for w in widths if w and w % 2 == 0 and w <= d_head), reverse=True):
         dimensions = torch.arange(width, device=later.device)
-        for pairs in (dimensions.view(2, -1).T, dimensions.view(-1, 2)):
-            a, b = _as_complex(earlier, pairs), _as_complex(later, pairs)
-            length = a.abs().square().sum(dim=0)
-            factors = (b * a.conj()).sum(dim=0) / length.clamp(min=torch.finfo(length.dtype).tiny)
-            factors = torch.where(length > 0, factors, torch.ones_like(factors))
-            gain = factors.abs()
-            if float((gain - gain.mean()).abs().max()) <= _tolerance(later) * float(gain.mean()):
-                found.append(Rotation(pairs, factors))
+        found += [dimensions.view(2, -1).T, dimensions.view(-1, 2)]
     return found
+
+
+def _rotation(
+    earlier: Float[Tensor, "head token d_head"],
+    later: Float[Tensor, "head token d_head"],
+    pairs: Int[Tensor, "pair 2"],
+) -> Rotation | None:
+    """The rotation, the same in all heads, that makes one of the other; None if there is none."""
+    a, b = _as_complex(earlier, pairs), _as_complex(later, pairs)
+    length = a.abs().square().sum(dim=0)
+    factors = (b * a.conj()).sum(dim=0) / length.clamp(min=torch.finfo(length.dtype).tiny)
+    factors = torch.where(length > 0, factors, torch.ones_like(factors))
+    gain = factors.abs()
+    if float((gain - gain.mean()).abs().max()) > _tolerance(later) * float(gain.mean()):
+        return None
+    rotation = Rotation(pairs, factors)
+    return rotation if _near(rotation.apply(earlier.float()), later) else None
+
+
+def _turns(rotation: Rotation, candidates: Sequence[Tensor], later: Tensor) -> bool:
+    """Whether it makes this of any of those."""
+    return any(_near(rotation.apply(earlier.float()), later) for earlier in candidates)
 
 
 def _as_complex(x: Tensor, pairs: Tensor) -> Tensor:
