@@ -327,7 +327,8 @@ class Model:
         settings.update(do_sample=False, num_beams=n_beams, num_return_sequences=1, max_length=None)
         settings.update(temperature=None, top_p=None, top_k=None, early_stopping=None)
         limit = self._limit(*POSITIONS, "max_decoder_position_embeddings")
-        settings.max_new_tokens = min(MAX_TARGET_TOKENS, (limit or 10**9) - max(len(begun), 1))
+        n_read = max(len(begun), 1)
+        settings.max_new_tokens = min(MAX_TARGET_TOKENS + 1, limit or 10**9) - n_read
         if settings.max_new_tokens < 1:
             return begun
         if settings.decoder_start_token_id is None:
@@ -337,7 +338,7 @@ class Model:
         ids: list[int] = written[0].tolist()
         ends = settings.eos_token_id
         ending = {ends} if isinstance(ends, int) else set(ends or ())
-        return ids[:-1] if len(ids) > max(len(begun), 1) and ids[-1] in ending else ids
+        return ids[:-1] if len(ids) > n_read and ids[-1] in ending else ids
 
 
 def _configured(config: PreTrainedConfig, *names: str) -> int | None:
