@@ -1,6 +1,5 @@
 """How our Transformer writes: greedily, with beams, for many sources, and on from a prefix."""
 
-import itertools
 from typing import Any
 
 import pytest
@@ -100,27 +99,66 @@ def test_a_search_with_one_beam_is_greedy(sources: list[list[int]], seed: int) -
     assert searched == greedy
 
 
-@pytest.mark.parametrize("penalty", [0.0, 0.6, 1.0])
-@pytest.mark.parametrize("seed", range(6))
-def test_with_enough_beams_the_best_of_all_texts_is_found(seed: int, penalty: float) -> None:
-    network, source, steps = network_of(vocab_size=5, seed=seed), [3, 4, 3], 3
-    scores = {}
-    for text in itertools.product(range(5), repeat=steps):
-        written = text[: text.index(END) + 1] if END in text else text
-        read = log_probabilities(network, source, [START, *written[:-1]])
-        total = sum(float(read[place, token]) for place, token in enumerate(written))
-        scores[written] = total / len(written) ** penalty
-    best = max(scores, key=lambda written: scores[written])
-    (found,) = write(
-        network,
-        [source],
-        prefix=[START],
-        ends=[END],
-        max_new_tokens=steps,
+class MadeUp(decoding._Reader):
+    """Reads on like a network, but expects after each text whatever its seed says."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.texts: list[tuple[int, ...]] = [()]
+
+    def expect(self, text: tuple[int, ...]) -> torch.Tensor:
+        torch.manual_seed(hash((self.seed, text)) % 2**32)
+        return 2 * torch.randn(5)
+
+    def read(self, tokens: torch.Tensor) -> torch.Tensor:
+        read = zip(self.texts, tokens.tolist(), strict=True)
+        self.texts = [(*text, *new) for text, new in read]
+        return torch.stack([self.expect(text) for text in self.texts])
+
+    def select(self, rows: list[int]) -> None:
+        self.texts = [self.texts[row] for row in rows]
+
+
+def best_of_all(seed: int, ends: set[int], steps: int, penalty: float) -> list[int]:
+    """What beam search looks for: found by going through all texts that there can be."""
+    found: list[tuple[float, list[int]]] = []
+
+    def go_on(text: tuple[int, ...], total: float) -> None:
+        n_written = len(text) - 1
+        if n_written and (text[-1] in ends or n_written == steps):
+            found.append((total / n_written**penalty, list(text)))
+            return
+        for token, log_probability in enumerate(MadeUp(seed).expect(text).log_softmax(-1)):
+            go_on((*text, token), total + float(log_probability))
+
+    go_on((START,), 0.0)
+    return max(found)[1]
+
+
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([{2}, {2, 3}, {0, 2, 3}]),
+    st.integers(1, 4),
+    st.sampled_from([0.0, 0.6, 1.0, 2.0]),
+)
+@FEW
+def test_with_enough_beams_the_best_of_all_texts_is_found(
+    seed: int, ends: set[int], steps: int, penalty: float
+) -> None:
+    (found,) = decoding._search(
+        MadeUp(seed),
+        torch.tensor([[START]]),
+        ends=ends,
+        steps=steps,
         n_beams=5**steps,
-        length_penalty=penalty,
+        penalty=penalty,
     )
-    assert tuple(found[1:]) == best
+    assert found == best_of_all(seed, ends, steps, penalty)
+
+
+def test_those_best_texts_are_of_several_lengths() -> None:
+    lengths = [len(best_of_all(seed, {2, 3}, 4, 1.0)) for seed in range(12)]
+    assert set(lengths) >= {2, 3, 4}
 
 
 @given(SOURCES, st.integers(2, 4), st.integers(0, 99))
