@@ -31,7 +31,7 @@ def show() -> None:
         return
     which, reading, words = st.columns([3, 5, 7], vertical_alignment="bottom")
     with which:
-        record = records[_choose(list(records))]
+        record = records[_choose(records)]
     with reading:
         text = _text(record)
     with words:
@@ -72,9 +72,9 @@ def _nothing_there() -> str:
     )
 
 
-def _choose(names: list[str]) -> str:
+def _choose(records: "dict[str, vizcore.TrainingRecord]") -> str:
     """Which training: at first the demonstration, or the folder in the side bar."""
-    model = current().model
+    names, model = list(records), current().model
     if st.session_state.get("trained") not in names:
         address = st.query_params.get("trained")
         known = [entry.name for entry in vizcore.entries()]
@@ -87,15 +87,14 @@ def _choose(names: list[str]) -> str:
         bind="query-params",
         format_func=lambda name: Path(name).name,
         on_change=_forget,
+        args=(records,),
     )
     return chosen
 
 
-def _forget() -> None:
+def _forget(records: "dict[str, vizcore.TrainingRecord]") -> None:
     """A text, a snapshot or a head of one training means nothing in another."""
-    st.session_state.pop("sample", None)
-    if "sample" in st.query_params:
-        del st.query_params["sample"]
+    st.session_state["sample"] = _opening_text(records[st.session_state["trained"]])
     pick(snapshot=None, token=None, layer=None, head=None)
 
 
