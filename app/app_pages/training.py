@@ -35,7 +35,7 @@ def show() -> None:
     with reading:
         text = _text(record)
     with words:
-        st.caption(_look_for(record))
+        st.markdown(f":small[{_look_for(record)}]")
     if record.snapshots:
         _play(record, text)
     else:
@@ -256,7 +256,7 @@ def _picked(choice: dict[str, Any]) -> None:
 
 
 def _curves_alone(record: "vizcore.TrainingRecord") -> None:
-    st.caption(
+    st.markdown(
         _(
             "Of this training no snapshots were kept, so only its curves can be shown. `vizcore "
             "train` keeps some."

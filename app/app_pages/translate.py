@@ -82,17 +82,18 @@ def _look(model: "vizcore.Model", scene: Scene) -> None:
             key="alternatives",
             on_select=_picked(translation),
         )
-        if scene.target:
-            st.caption(
-                _(
-                    "This is your own target. Empty the field to let the model write, or click on "
-                    "an alternative to let it go on from there."
-                )
-            )
-        else:
-            st.caption(_("To score a translation of your own, type it into Target."))
+        st.markdown(f":small[{_how_to_go_on(scene)}]")
     with aligned:
         _alignment(translation, layer, head, scene)
+
+
+def _how_to_go_on(scene: Scene) -> str:
+    if scene.target:
+        return _(
+            "This is your own target. Empty the field to let the model write, or click on an "
+            "alternative to let it go on from there."
+        )
+    return _("To score a translation of your own, type it into Target.")
 
 
 def _beams(scene: Scene) -> int:

@@ -43,7 +43,7 @@ def test_the_demonstration_of_induction_comes_first() -> None:
     app = opened()
     assert app.selectbox[0].value == "induction"
     assert app.text_input[0].value == training.REPEATS
-    assert "Press Play and watch a stripe appear." in app.caption[0].value
+    assert "Press Play and watch a stripe appear." in app.markdown[0].value
 
 
 def test_the_demonstrations_words_are_all_known_to_it_and_come_twice() -> None:
@@ -58,7 +58,7 @@ def test_the_folder_in_the_side_bar_is_opened_with_the_side_bars_text(folder: Pa
     assert app.selectbox[0].value == str(folder)
     assert app.selectbox[0].options[-1] == "tiny-lm"
     assert app.text_input[0].value == "the cat sat"
-    assert "the model begins to learn by heart" in app.caption[0].value
+    assert "the model begins to learn by heart" in app.markdown[0].value
 
 
 def test_a_text_and_a_training_in_the_address_are_opened(folder: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_duration_is_said_as_people_say_it(seconds: float, said: str) -> None:
 def test_without_snapshots_the_curves_are_shown(tmp_path: Path) -> None:
     app = opened(model=str(trained_folder(tmp_path / "bare", steps=())))
     assert app.text_input[0].disabled
-    assert app.caption[1].value.startswith("Of this training no snapshots were kept")
+    assert app.markdown[1].value.startswith("Of this training no snapshots were kept")
     assert not app.info
 
 

@@ -101,7 +101,7 @@ def test_a_target_of_ones_own_is_scored(
 ) -> None:
     app = opened(model=folder, target="the door", prefix="1.5")
     assert written(views[-1][0]) == model.encode("the door", target=True)
-    assert app.caption[0].value.startswith("This is your own target.")
+    assert "This is your own target." in app.markdown[0].value
 
 
 def test_several_beams_are_one_number_away(
@@ -148,19 +148,19 @@ def test_what_is_picked_goes_into_the_address(
 def test_the_alignment_is_the_mean_until_a_layer_and_a_head_are_picked(folder: str) -> None:
     app = opened(model=folder)
     assert [field.label for field in app.number_input] == ["Beams", "Layer"]
-    assert app.markdown[0].value.startswith("**Where it looked** while it wrote, all heads")
+    assert app.markdown[-1].value.startswith("**Where it looked** while it wrote, all heads")
     app.number_input(key="field_layer").set_value(1).run()
-    assert app.markdown[0].value.startswith("**Where layer 1 looked**")
+    assert app.markdown[-1].value.startswith("**Where layer 1 looked**")
     app.number_input(key="field_head").set_value(3).run()
-    assert app.markdown[0].value.startswith("**Where head 3 of layer 1 looked**")
+    assert app.markdown[-1].value.startswith("**Where head 3 of layer 1 looked**")
 
 
 def test_a_token_that_was_picked_is_told_where_it_looked(folder: str, model: vizcore.Model) -> None:
     app = opened(model=folder, token="1", layer="0", head="2")
     one = vizcore.translate(model, SOURCE).alignment(0, 2)
     key = int(one.values[1].argmax())
-    assert f"{one.values[1][key]:.2f}." in app.markdown[0].value
-    assert one.key_tokens[key] in app.markdown[0].value
+    assert f"{one.values[1][key]:.2f}." in app.markdown[-1].value
+    assert one.key_tokens[key] in app.markdown[-1].value
 
 
 @pytest.mark.parametrize("name", ["smollm2-135m", "minilm-l6"])
