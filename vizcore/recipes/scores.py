@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from vizcore.bpe import END_ID, START_ID
+from vizcore.decoding import write
 from vizcore.likelihood import surprisal
 from vizcore.model import Model
 from vizcore.recipes.tatoeba import Tatoeba
@@ -36,18 +38,24 @@ def translator_scores(model: Model, tatoeba: Tatoeba) -> dict[str, float]:
     ]
     scores = {}
     for name, n_beams in (("bleu_greedy", 1), (f"bleu_beam_{N_BEAMS}", N_BEAMS)):
-        written = [translated(model, source, n_beams=n_beams) for source in sources]
+        written = translated(model, sources, n_beams=n_beams)
         bleu = sacrebleu.corpus_bleu(written, columns, tokenize="zh")
         scores[name] = round(bleu.score, 2)
     return scores | {"test_sentences": len(sources)}
 
 
-def translated(model: Model, source: str, *, n_beams: int = 1) -> str:
-    """What a translator writes for a sentence, as text."""
+def translated(model: Model, sources: Sequence[str], *, n_beams: int = 1) -> list[str]:
+    """What a translator writes for each sentence, as text."""
+    network: Any = model.network
     tokenizer: Any = model.tokenizer
-    ids = model.write(source, n_beams=n_beams)
-    text: str = tokenizer.decode(ids, skip_special_tokens=True)
-    return text
+    ids = write(
+        network.transformer,
+        [model.encode(source) for source in sources],
+        prefix=[START_ID],
+        ends={END_ID},
+        n_beams=n_beams,
+    )
+    return [str(tokenizer.decode(text, skip_special_tokens=True)) for text in ids]
 
 
 def language_model_scores(model: Model, tatoeba: Tatoeba) -> dict[str, float]:
