@@ -110,11 +110,7 @@ def current() -> Scene:
 
 
 def pick(**picks: int | str | None) -> None:
-    """Put what was picked into the address; None takes it out.
-
-    With it goes the model that the session opened on, if elsewhere it might be another.
-    """
-    picks["opened"] = st.session_state.get("opened")
+    """Put what was picked into the address; None takes it out."""
     for key, value in picks.items():
         if value is None and key in st.query_params:
             del st.query_params[key]

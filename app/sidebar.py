@@ -68,6 +68,7 @@ def choose() -> None:
                 st.button(
                     title, key=f"example_{number}", on_click=_take, args=(text,), type="tertiary"
                 )
+        _tell_what_opened()
         scene = current()
         if not scene.fits_a_link:
             st.caption(
@@ -81,13 +82,23 @@ def choose() -> None:
 def _opened(names: list[str]) -> str:
     """The model that this session began with, and that an address without one means in it."""
     state, address = st.session_state, st.query_params
-    if "opened" not in state:
+    if "opening" not in state:
         stated = address.get("opened")
         if not address:
             here = [entry.name for entry in vizcore.entries() if vizcore.is_fetched(entry)]
             stated = here[0] if here else None
-        state["opened"] = stated if stated in names[1:] else None
-    return state["opened"] or names[0]
+        state["opening"] = stated if stated in names[1:] else None
+    return state["opening"] or names[0]
+
+
+def _tell_what_opened() -> None:
+    """Name it in an address that says more, by a field that nobody sees: those outlive a page."""
+    state, address = st.session_state, st.query_params
+    if state["opening"] is None:
+        return
+    if address and "opened" not in address:
+        state["opened"] = state["opening"]
+    st.text_input("opened", key="opened", bind="query-params", label_visibility="collapsed")
 
 
 def _reads_two_texts(model: str | None) -> bool:

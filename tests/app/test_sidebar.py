@@ -47,7 +47,7 @@ def test_with_nothing_fetched_it_opens_on_what_is_bundled() -> None:
     app = opened()
     assert shown(app) == ("tiny-translator", SOURCE)
     assert not app.error
-    assert [field.label for field in app.text_input] == ["Target (the decoder reads it)"]
+    assert "Target (the decoder reads it)" in [field.label for field in app.text_input]
 
 
 def test_where_the_first_of_the_catalogue_is_there_it_opens_on_that(
