@@ -33,17 +33,19 @@ SMALL: dict[str, Any] = {
     "n_layers": 4,
     "d_ff": 768,
     "norm": "pre",
-    "learning_rate": 1.5e-3,
-    "warmup": 300,
+    "learning_rate": 3e-3,
+    "warmup": 200,
     "seed": 1,
 }
 SETTINGS = {
     "tatoeba-translator": TrainingSettings(
         task="translation",
-        dropout=0.2,
-        epochs=15,
+        dropout=0.3,
+        norm="pre",
+        epochs=16,
         batch_tokens=2048,
-        warmup=600,
+        learning_rate=3e-3,
+        warmup=300,
         keep="last",
         patience=None,
         evaluate_every=300,
@@ -51,10 +53,10 @@ SETTINGS = {
         seed=1,
     ),
     "tatoeba-lm": TrainingSettings(
-        task="language-model", dropout=0.2, epochs=14, evaluate_every=150, snapshots=10, **SMALL
+        task="language-model", dropout=0.2, epochs=8, evaluate_every=100, snapshots=10, **SMALL
     ),
     "tatoeba-mlm": TrainingSettings(
-        task="masked", dropout=0.1, epochs=30, evaluate_every=200, snapshots=10, **SMALL
+        task="masked", dropout=0.1, epochs=14, evaluate_every=200, snapshots=10, **SMALL
     ),
     "induction": induction.SETTINGS,
 }

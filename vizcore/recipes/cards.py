@@ -13,7 +13,7 @@ model, made from them, is under the same licence. Please name Tatoeba if you pas
 WHAT = {
     "tatoeba-translator": """\
 An encoder-decoder that translates short English sentences into simplified Chinese, after
-"Attention Is All You Need": post-norm, sinusoidal positions, embeddings shared and tied.""",
+"Attention Is All You Need", but for pre-norm: sinusoidal positions, embeddings shared and tied.""",
     "tatoeba-lm": """\
 A decoder that knows short English and Chinese sentences, for the probability of a sentence:
 pre-norm, sinusoidal positions, tied embeddings. A text begins with `<s>`.""",
@@ -109,8 +109,9 @@ def card(name: str, facts: Mapping[str, Any], *, size: int) -> str:
 
 ## Making it again
 
-`make {name}{needs}` trains it anew with the same seed and writes this folder. The weights depend
-on the processor and on the versions of PyTorch; the scores come out alike.
+`make {name}{needs}`
+trains it anew with the same seed and writes this folder. The weights depend on the processor and on
+the version of PyTorch; the scores come out alike.
 """
 
 
