@@ -76,16 +76,17 @@ def _choose(records: "dict[str, vizcore.TrainingRecord]") -> str:
     """Which training: at first the demonstration, or the folder in the side bar."""
     names, model = list(records), current().model
     if st.session_state.get("trained") not in names:
-        address = st.query_params.get("trained")
-        known = [entry.name for entry in vizcore.entries()]
-        opening = model if model in names and model not in known else names[0]
-        st.session_state["trained"] = address if address in names else opening
+        st.session_state.pop("trained", None)  # its folder is no longer in the side bar
+    known = [entry.name for entry in vizcore.entries()]
+    opening = model if model in names and model not in known else names[0]
     chosen: str = st.selectbox(
         _("Trained model"),
         names,
+        index=names.index(opening),
         key="trained",
         bind="query-params",
-        format_func=lambda name: Path(name).name,
+        # The address holds these words, so no two may be the same.
+        format_func=lambda name: name if Path(name).name in names else Path(name).name,
         on_change=_forget,
         args=(records,),
     )
@@ -99,10 +100,9 @@ def _forget(records: "dict[str, vizcore.TrainingRecord]") -> None:
 
 
 def _text(record: "vizcore.TrainingRecord") -> str:
-    if "sample" not in st.session_state:
-        st.session_state["sample"] = st.query_params.get("sample") or _opening_text(record)
     text: str = st.text_input(
         _("Text that every snapshot reads"),
+        _opening_text(record),
         key="sample",
         bind="query-params",
         disabled=not record.snapshots,

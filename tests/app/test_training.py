@@ -66,6 +66,13 @@ def test_a_text_and_a_training_in_the_address_are_opened(folder: Path) -> None:
     assert (app.selectbox[0].value, app.text_input[0].value) == ("induction", "owl ring owl ring")
 
 
+def test_a_folder_of_the_same_name_as_a_bundled_model_is_another_choice(tmp_path: Path) -> None:
+    folder = trained_folder(tmp_path / "induction")
+    app = opened(model=str(folder))
+    assert {"induction", str(folder)} <= set(app.selectbox[0].options)
+    assert app.selectbox[0].value == str(folder)
+
+
 def test_another_training_forgets_what_was_picked_in_this_one(folder: Path) -> None:
     app = opened(model=str(folder), sample="the mat", snapshot="40", token="1", layer="2")
     app.selectbox[0].set_value("induction").run()

@@ -12,7 +12,7 @@ SENTENCE = "The doctor asked the nurse a question"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/next-token", "/inside"])
+@pytest.mark.parametrize("path", ["/", "/next-token", "/inside", "/training"])
 def test_axe_finds_nothing(another_visitor: Callable[..., Visitor], path: str, scheme: str) -> None:
     visitor = another_visitor(color_scheme=scheme)
     visitor.open(path, text=SENTENCE, token=2)
