@@ -26,7 +26,9 @@ PREFERENCES = (
 """Of each two, the first should be likelier."""
 
 
-def translator_scores(model: Model, tatoeba: Tatoeba) -> dict[str, float]:
+def translator_scores(
+    model: Model, tatoeba: Tatoeba, *, beams: Sequence[int] = (1, N_BEAMS)
+) -> dict[str, float]:
     """BLEU (sacreBLEU, tokenize zh, all references), greedy and by beam search."""
     import sacrebleu
 
@@ -36,8 +38,9 @@ def translator_scores(model: Model, tatoeba: Tatoeba) -> dict[str, float]:
         [references[place] if place < len(references) else None for references in _lists(tatoeba)]
         for place in range(most)
     ]
-    scores = {}
-    for name, n_beams in (("bleu_greedy", 1), (f"bleu_beam_{N_BEAMS}", N_BEAMS)):
+    scores: dict[str, float] = {}
+    for n_beams in beams:
+        name = "bleu_greedy" if n_beams == 1 else f"bleu_beam_{n_beams}"
         written = translated(model, sources, n_beams=n_beams)
         bleu = sacrebleu.corpus_bleu(written, columns, tokenize="zh")
         scores[name] = round(bleu.score, 2)
