@@ -16,7 +16,7 @@ from app.texts import _, literal
 
 REPEATS = "owl ring tree star fish moon lamp boat owl ring tree star fish moon lamp boat"
 """For the demonstration of induction heads, whose words these are."""
-VIEW_HEIGHT = 562
+VIEW_HEIGHT = 556
 CURVES_HEIGHT = 420
 MAX_TOKENS = 200
 """Of a text that is played back: all of its snapshots are sent to the browser."""
