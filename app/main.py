@@ -10,7 +10,7 @@ import vizcore
 # Streamlit puts this folder on the path, not the one above it.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from app import sidebar  # noqa: E402
+from app import scene, sidebar  # noqa: E402
 from app.app_pages import attention, inside, next_token, positions, training, translate  # noqa: E402
 from app.texts import _  # noqa: E402
 
@@ -58,5 +58,6 @@ page = st.navigation(
     position="top",
 )
 st.html(Path(__file__).with_name("style.css"))
+scene.bring_along(page.url_path)
 sidebar.choose()
 page.run()

@@ -2,8 +2,9 @@
 
 Everything on a page follows from its scene, and the scene is the address. Model and texts are the
 side bar's widgets, which Streamlit itself keeps there (`bind="query-params"`). What is picked on a
-page (a head, a token) belongs to no widget and has to outlive the page, since Streamlit drops the
-address of a widget that is not shown; so `pick` writes it there, under the same kind of key.
+page (a head, a token) belongs to no widget, since Streamlit drops the address of a widget that is
+not shown; so `pick` writes it there, under the same kind of key. Streamlit empties the address of
+all that on the way to another page, and `bring_along` puts it back.
 """
 
 import re
@@ -16,6 +17,8 @@ import streamlit as st
 
 LONGEST_LINK = 6000
 """Characters of an address that browsers, proxies and chat programs pass on unharmed."""
+BROUGHT_ALONG = ("kind", "layer", "head", "token")
+"""What means the same on another page."""
 _IDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
 
 
@@ -115,6 +118,23 @@ def pick(**picks: int | str | None) -> None:
         if value is None and key in st.query_params:
             del st.query_params[key]
     st.query_params.update({key: str(value) for key, value in picks.items() if value is not None})
+    _remember()
+
+
+def bring_along(page: str) -> None:
+    """On another page than before, pick what was picked there; call it before a page is shown."""
+    state = st.session_state
+    came_from, picks = state.get("page", page), state.get("picks", {})
+    if came_from != page and not any(key in st.query_params for key in BROUGHT_ALONG):
+        pick(**picks)
+    _remember()
+    state["page"] = page
+
+
+def _remember() -> None:
+    """Keep what is picked now for the next page."""
+    address = st.query_params
+    st.session_state["picks"] = {key: address[key] for key in BROUGHT_ALONG if key in address}
 
 
 def within(picked: int | None, last: int) -> int | None:

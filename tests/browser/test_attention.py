@@ -180,3 +180,14 @@ def test_a_model_that_is_not_there_is_answered_in_words(visitor: Visitor) -> Non
     visitor.open(text=SENTENCE, model="./no/such/folder")
     alert = visitor.page.get_by_test_id("stAlert").inner_text()
     assert "There is no folder or file ./no/such/folder. Check the path." in alert
+
+
+def test_the_head_that_is_open_stays_open_on_another_page_and_back(visitor: Visitor) -> None:
+    visitor.open("/", text="The cat sat", layer=3, head=2, token=1)
+    visitor.page.get_by_role("link", name="Inside attention").click()
+    visitor.address_has(layer=3, head=2, token=1, text="The cat sat")
+    assert visitor.page.get_by_label("Layer").input_value() == "3"
+    visitor.page.get_by_role("link", name="Next token").click()
+    visitor.address_has(token=1)
+    visitor.page.get_by_role("link", name="Attention", exact=True).click()
+    visitor.address_has(layer=3, head=2, token=1)
