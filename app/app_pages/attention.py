@@ -15,6 +15,8 @@ from app.texts import _, code, literal
 GRID_WIDTH, MAP_WIDTH = 5, 7
 GRID_HEIGHT = 620
 MAP_HEIGHT = 490
+KINDS_HEIGHT = 50
+"""Of the choice between kinds of attention, where there is one: all should fit on a projector."""
 N_LOOKED_AT = 4
 
 
@@ -34,19 +36,20 @@ def _look(trace: "vizcore.Trace") -> None:
     scene = current()
     kind = fields.kind(trace, scene)
     heads = draw_heads(trace, kind)
+    lower = KINDS_HEIGHT if len(trace.kinds) > 1 else 0
     grid, large = st.columns([GRID_WIDTH, MAP_WIDTH], gap="medium")
     with large:
         with st.container(horizontal=True):
             layer, head = fields.head(trace, kind, scene, heads.opening)
             row = _row(trace, kind, scene)
-        _open_head(trace.map(layer, head, kind), row)
+        _open_head(trace.map(layer, head, kind), row, MAP_HEIGHT - lower)
     with grid:
         mount(
             heads.view,
             key=f"grid_{kind}",
             on_select=_pick_head,
             selected=[layer, head],
-            height=GRID_HEIGHT,
+            height=GRID_HEIGHT - lower,
         )
 
 
@@ -63,7 +66,7 @@ def _pick_head(choice: dict[str, Any]) -> None:
     pick(layer=choice["layer"], head=choice["head"])
 
 
-def _open_head(one: "vizcore.AttentionMap", row: int | None) -> None:
+def _open_head(one: "vizcore.AttentionMap", row: int | None, height: int) -> None:
     st.markdown(
         _("**{head}** {does}").format(
             head=literal(one.name.capitalize()), does=literal(vizcore.describe(one).text)
@@ -72,7 +75,7 @@ def _open_head(one: "vizcore.AttentionMap", row: int | None) -> None:
         + _looked_at(one, row)
     )
     figure = vizcore.heatmap(
-        one, row=row, dark=st.context.theme.type == "dark", height=MAP_HEIGHT
+        one, row=row, dark=st.context.theme.type == "dark", height=height
     ).figure
     figure.update_layout(title=None, margin_t=10)
     alt = _("Attention map of {head}").format(head=one.name)

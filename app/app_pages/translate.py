@@ -12,6 +12,7 @@ from app.scene import Scene, current, pick, within
 from app.texts import _, code, literal
 
 MOST_BEAMS = 8
+MAP_ROOM = 270
 MAP_HEIGHT = 430
 N_SHOWN = 5
 TRANSLATOR = "tatoeba-translator"
@@ -212,9 +213,10 @@ def _alignment(
     row = within(scene.token, len(one.query_tokens) - 1)
     st.markdown(_which(layer, head) + " " + _looked(one, row))
     figure = vizcore.heatmap(
-        one, row=row, dark=st.context.theme.type == "dark", height=MAP_HEIGHT
+        one, row=row, dark=st.context.theme.type == "dark", height=MAP_HEIGHT, room=MAP_ROOM
     ).figure
     figure.update_layout(title=None, margin_t=10)
+    figure.update_traces(showscale=False, selector={"type": "heatmap"})  # its room is the labels'
     figure.update_layout(xaxis3_title_text=_("source"), yaxis_title_text=_("while it wrote"))
     if head is None:  # a mean of several heads is never near 1
         figure.update_traces(zmax=float(one.values.max()), selector={"type": "heatmap"})

@@ -40,23 +40,23 @@ SMALL: dict[str, Any] = {
 SETTINGS = {
     "tatoeba-translator": TrainingSettings(
         task="translation",
-        dropout=0.3,
+        dropout=0.1,
         norm="pre",
-        epochs=16,
-        batch_tokens=2048,
-        learning_rate=3e-3,
-        warmup=300,
+        epochs=12,
+        batch_tokens=1280,
+        learning_rate=2e-3,
+        warmup=400,
         keep="last",
         patience=None,
-        evaluate_every=300,
+        evaluate_every=500,
         snapshots=14,
         seed=1,
     ),
     "tatoeba-lm": TrainingSettings(
-        task="language-model", dropout=0.2, epochs=8, evaluate_every=100, snapshots=10, **SMALL
+        task="language-model", dropout=0.1, epochs=7, evaluate_every=100, snapshots=10, **SMALL
     ),
     "tatoeba-mlm": TrainingSettings(
-        task="masked", dropout=0.1, epochs=14, evaluate_every=200, snapshots=10, **SMALL
+        task="masked", dropout=0.1, epochs=10, evaluate_every=200, snapshots=10, **SMALL
     ),
     "induction": induction.SETTINGS,
 }

@@ -44,7 +44,12 @@ POINTS_A_LABEL = 4
 
 
 def heatmap(
-    map: AttentionMap, *, row: int | None = None, dark: bool = False, height: int = HEIGHT
+    map: AttentionMap,
+    *,
+    row: int | None = None,
+    dark: bool = False,
+    height: int = HEIGHT,
+    room: int = PLOT_WIDTH,
 ) -> FigureView:
     """One map: query tokens down, key tokens across, exact values on hover.
 
@@ -58,6 +63,7 @@ def heatmap(
         row: the position of a query to highlight.
         dark: for a page with a dark background.
         height: in pixels; the width is the host's.
+        room: how wide the cells together will be there, about: labels are turned to fit into it.
 
     Raises:
         SelectionError: if there is no such row.
@@ -71,7 +77,7 @@ def heatmap(
     queries = _Axis.of(
         map.query_tokens, min(block, n_queries), room=PLOT_HEIGHT, word="query", plural="queries"
     )
-    keys = _Axis.of(map.key_tokens, min(block, n_keys), room=PLOT_WIDTH, word="key", plural="keys")
+    keys = _Axis.of(map.key_tokens, min(block, n_keys), room=room, word="key", plural="keys")
     average = blocks((n_queries, n_keys), rows=queries.block, columns=keys.block)
     reduced = average(map.values, map.masked)
     values = np.where(reduced.masked, np.nan, reduced.values)
