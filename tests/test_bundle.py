@@ -78,7 +78,7 @@ def test_the_translator_reaches_its_score_on_sentences_it_never_saw(
     promised = json.loads((folder_of("tatoeba-translator") / "training.json").read_text())["scores"]
     reached = scores.translator_scores(translator, tatoeba, beams=(1,))
     assert reached["test_sentences"] == 500
-    assert reached["bleu_greedy"] >= 40
+    assert reached["bleu_greedy"] >= 35
     assert reached["bleu_greedy"] == pytest.approx(promised["bleu_greedy"], abs=0.5)
 
 

@@ -1,5 +1,6 @@
 """What a run keeps: whole or not at all, and exactly what it was."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,9 @@ def stepped() -> tuple[nn.Module, torch.optim.Optimizer]:
 
 def test_a_state_goes_on_exactly_where_it_was_saved(tmp_path: Path) -> None:
     network, optimizer = stepped()
-    checkpoints.save_state(tmp_path, network, network, optimizer, {"step": 3, "what": "我"})
+    checkpoints.save_state(
+        tmp_path, network, copy.deepcopy(network), optimizer, {"step": 3, "what": "我"}
+    )
 
     def another_step() -> list[torch.Tensor]:
         network(torch.ones(5, 3)).sum().backward()
@@ -61,7 +64,7 @@ def test_a_state_goes_on_exactly_where_it_was_saved(tmp_path: Path) -> None:
 
 def test_the_state_of_another_network_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
     network, optimizer = stepped()
-    checkpoints.save_state(tmp_path, network, network, optimizer, {})
+    checkpoints.save_state(tmp_path, network, copy.deepcopy(network), optimizer, {})
     other = nn.Sequential(nn.Linear(3, 5), nn.Dropout(0.5), nn.Linear(5, 2))
     with pytest.raises(TrainingError) as others:
         checkpoints.restore_state(tmp_path, other, other, optimizer)

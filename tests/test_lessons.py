@@ -60,7 +60,8 @@ def test_a_language_model_has_to_predict_each_token_and_then_the_end() -> None:
 
 def test_masks_fall_on_some_tokens_but_never_on_the_ends_of_a_line() -> None:
     lesson = lesson_of("masked", tokenizer("masked"))
-    encoded = lesson.encode([(text,) for text in TEXTS * 20])
+    lines = [" ".join(TEXTS[start:] + TEXTS[:start]) for start in range(len(TEXTS))]
+    encoded = lesson.encode([(line,) for line in lines])
     batch = lesson.batch(encoded, "0", CPU)
     ends = torch.isin(batch.tokens, torch.tensor([START_ID, END_ID, PAD_ID]))
     assert not (batch.asked & ends).any()

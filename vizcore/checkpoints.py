@@ -34,9 +34,9 @@ def snapshot_steps(n_steps: int, n_snapshots: int) -> list[int]:
 
     Most happens early, so early snapshots lie closer together.
     """
-    if n_snapshots < 2:
-        return [n_steps] if n_snapshots else []
-    ratio = n_steps ** (1 / max(1, n_snapshots - 2))
+    if n_snapshots <= 2:
+        return [0, n_steps][2 - n_snapshots :]
+    ratio = n_steps ** (1 / (n_snapshots - 2))
     return sorted({0, n_steps, *(round(ratio**power) for power in range(n_snapshots - 1))})
 
 

@@ -46,7 +46,7 @@ def test_the_pages_are_on_the_screen_before_torch_is_imported() -> None:
 
 def test_the_first_page_offers_the_catalogue_and_examples() -> None:
     app = opened()
-    assert app.selectbox[0].options[:2] == ["smollm2-135m", "minilm-l6"]
+    assert app.selectbox[0].options[:2] == ["smollm2-135m", "tatoeba-translator"]
     assert app.text_area[0].value
     assert len(app.button) >= 3
 
