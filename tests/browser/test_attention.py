@@ -186,7 +186,8 @@ def test_the_head_that_is_open_stays_open_on_another_page_and_back(visitor: Visi
     visitor.open("/", text="The cat sat", layer=3, head=2, token=1)
     visitor.page.get_by_role("link", name="Inside attention").click()
     visitor.address_has(layer=3, head=2, token=1, text="The cat sat")
-    assert visitor.page.get_by_label("Layer").input_value() == "3"
+    visitor.page.wait_for_selector(".steps-view[data-drawn]")
+    assert visitor.page.get_by_role("spinbutton", name="Layer").input_value() == "3"
     visitor.page.get_by_role("link", name="Next token").click()
     visitor.address_has(token=1)
     visitor.page.get_by_role("link", name="Attention", exact=True).click()
