@@ -104,6 +104,11 @@ def has_state(folder: Path) -> bool:
     return (folder / STATE).is_file()
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether a run was finished there."""
+    return (folder / FACTS).is_file()
+
+
 def read_progress(folder: Path) -> dict[str, Any]:
     """The progress of the state in a folder, without its tensors.
 
@@ -162,6 +167,11 @@ def write_metrics(folder: Path, rows: Sequence[Mapping[str, float | int]]) -> No
     table.writeheader()
     table.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in rows)
     write_text(folder / METRICS, text.getvalue())
+
+
+def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write what there is to know about a finished run."""
+    write_text(folder / FACTS, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:

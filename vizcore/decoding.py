@@ -78,6 +78,11 @@ def write(
     return texts
 
 
+def end_ids(stated: int | Sequence[int] | None) -> frozenset[int]:
+    """The tokens that end a text, of which a configuration states none, one or several."""
+    return frozenset([stated] if isinstance(stated, int) else stated or ())
+
+
 @dataclass(eq=False)
 class _Reader:
     """A decoder that reads on, and what it reads from: a row for each text or beginning."""

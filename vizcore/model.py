@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from vizcore.capture import Capture, Kind, reads_two_texts, run, text_inputs, vocabulary_size
+from vizcore.decoding import end_ids
 from vizcore.errors import (
     EmptyTextError,
     MissingHeadError,
@@ -336,9 +337,8 @@ class Model:
         with torch.inference_mode():
             written = network.generate(**inputs, generation_config=settings)
         ids: list[int] = written[0].tolist()
-        ends = settings.eos_token_id
-        ending = {ends} if isinstance(ends, int) else set(ends or ())
-        return ids[:-1] if len(ids) > n_read and ids[-1] in ending else ids
+        ended = len(ids) > n_read and ids[-1] in end_ids(settings.eos_token_id)
+        return ids[:-1] if ended else ids
 
 
 def _configured(config: PreTrainedConfig, *names: str) -> int | None:

@@ -30,7 +30,7 @@ from transformers.modeling_outputs import (
     Seq2SeqModelOutput,
 )
 
-from vizcore.decoding import MAX_NEW_TOKENS, write
+from vizcore.decoding import MAX_NEW_TOKENS, end_ids, write
 from vizcore.tap import AttentionCall, Recorder
 from vizcore.transformer import Positions, Transformer, TransformerConfig
 
@@ -363,10 +363,9 @@ def _how(settings: GenerationConfig, n_read: int) -> dict[str, Any]:
     if steps is None:
         longest = settings.max_length
         steps = MAX_NEW_TOKENS if longest is None else max(longest - n_read, 0)
-    ends = settings.eos_token_id
     penalty = settings.length_penalty
     return {
-        "ends": [ends] if isinstance(ends, int) else list(ends or ()),
+        "ends": end_ids(settings.eos_token_id),
         "max_new_tokens": steps,
         "n_beams": settings.num_beams or 1,
         "length_penalty": 1.0 if penalty is None else penalty,

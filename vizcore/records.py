@@ -19,12 +19,12 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
+from vizcore.checkpoints import FACTS, METRICS, SNAPSHOTS
 from vizcore.errors import ModelFilesError, ModelNotFoundError, SelectionError
 from vizcore.loading import load
 from vizcore.model import Model
 from vizcore.resources import asset
 
-METRICS, FACTS, SNAPSHOTS = "metrics.csv", "training.json", "snapshots"
 WEIGHTS = "model.safetensors"
 _SNAPSHOT = re.compile(r"step-(\d+)\.safetensors")
 

@@ -8,7 +8,6 @@ machines, use another trainer.
 """
 
 import itertools
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -74,7 +73,7 @@ def train(
     """
     folder = Path(folder)
     _check(folder, settings, resume=resume)
-    if resume and (folder / checkpoints.FACTS).is_file():
+    if resume and checkpoints.is_finished(folder):
         return folder
     if resume:
         settings = TrainingSettings(**checkpoints.read_progress(folder)["settings"])
@@ -97,7 +96,7 @@ def train(
 
 
 def _check(folder: Path, settings: TrainingSettings, *, resume: bool) -> None:
-    begun, finished = checkpoints.has_state(folder), (folder / checkpoints.FACTS).is_file()
+    begun, finished = checkpoints.has_state(folder), checkpoints.is_finished(folder)
     if not resume and (begun or finished):
         raise TrainingError(
             f"There is a {'finished' if finished else 'begun'} run in {folder}. "
@@ -354,8 +353,7 @@ class _Run:
             "settings": asdict(self.settings),
             "scores": {"validation_loss": round(self.best_loss, 4)},
         }
-        text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
-        checkpoints.write_text(self.folder / checkpoints.FACTS, text)
+        checkpoints.write_facts(self.folder, facts)
         for name in (checkpoints.STATE, checkpoints.BEST):
             (self.folder / name).unlink(missing_ok=True)
 

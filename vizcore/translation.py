@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vizcore.decoding import end_ids
 from vizcore.errors import SelectionError, TextError
 from vizcore.maps import AttentionMap
 from vizcore.model import MAX_TARGET_TOKENS, Model
@@ -127,7 +128,6 @@ def translate(
     if k < 1:
         raise SelectionError(f"k must be at least 1, not {k}.")
     ends = _end_ids(model)
-    ends = _end_ids(model)
     source_ids = model.encode(source)
     given, ended = _given(model, target, ends)
     if given is None:
@@ -176,7 +176,7 @@ def _end_ids(model: Model) -> frozenset[int]:
     for settings in (getattr(model.network, "generation_config", None), model.network.config):
         ends: Any = getattr(settings, "eos_token_id", None)
         if ends is not None:
-            return frozenset([ends] if isinstance(ends, int) else ends)
+            return end_ids(ends)
     return frozenset()
 
 

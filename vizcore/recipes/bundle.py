@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
+from vizcore import checkpoints
 from vizcore.errors import DataError
 from vizcore.loading import load
 from vizcore.model import Model
@@ -97,7 +98,7 @@ def make(name: str, *, data: Path | None, work: Path, bundle: Path, report: Repo
     special: dict[str, Any] = {}
     if name == "induction":
         special = {"tokenizer": induction.word_tokenizer(), "measure": induction.measure}
-    begun = any((run / kept).is_file() for kept in ("state.safetensors", "training.json"))
+    begun = checkpoints.has_state(run) or checkpoints.is_finished(run)
     train(file, run, SETTINGS[name], resume=begun, report=report, **special)
     return pack(name, run, recipe.measure(load(run)), bundle=bundle)
 
@@ -107,24 +108,22 @@ def pack(name: str, run: Path, measured: Scores, *, bundle: Path) -> Path:
     target = bundle / name
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    for kept in ("tokenizer.json", "tokenizer_config.json", "config.json", "metrics.csv"):
+    for kept in ("tokenizer.json", "tokenizer_config.json", "config.json", checkpoints.METRICS):
         shutil.copyfile(run / kept, target / kept)
     generation = run / "generation_config.json"
     if generation.is_file():
         shutil.copyfile(generation, target / generation.name)
     weights = load_file(run / "model.safetensors")
     half = {key: tensor.to(torch.float16) for key, tensor in weights.items()}
-    save_file(half, target / "model.safetensors", metadata={"format": "pt"})
-    (target / "model.safetensors").chmod(0o644)
-    snapshots = sorted((run / "snapshots").glob("*.safetensors"))
+    checkpoints.save_tensors(target / "model.safetensors", half, {"format": "pt"})
+    snapshots = sorted((run / checkpoints.SNAPSHOTS).glob("*.safetensors"))
     if limit := MOST_SNAPSHOTS[name]:
-        (target / "snapshots").mkdir()
+        (target / checkpoints.SNAPSHOTS).mkdir()
         for path in _spread(snapshots, limit):
-            shutil.copyfile(path, target / "snapshots" / path.name)
-    facts = json.loads((run / "training.json").read_text(encoding="utf-8"))
+            shutil.copyfile(path, target / checkpoints.SNAPSHOTS / path.name)
+    facts = json.loads((run / checkpoints.FACTS).read_text(encoding="utf-8"))
     facts["scores"] |= measured
-    facts_text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
-    (target / "training.json").write_text(facts_text, encoding="utf-8")
+    checkpoints.write_facts(target, facts)
     card = cards.card(name, facts, size=(target / "model.safetensors").stat().st_size)
     (target / "README.md").write_text(card, encoding="utf-8")
     return target
