@@ -7,6 +7,8 @@
  * @import { AlternativesData, AlternativesPick, Choice, Column, Mount } from "./types.d.ts"
  */
 
+import { find, part } from "./parts.js";
+
 const MARKUP = `
 <div class="result"><p class="all" dir="auto"></p><button class="copy" type="button"></button></div>
 <p class="note"></p>
@@ -25,9 +27,9 @@ class AlternativesView {
     this.root.className = "headlight alternatives-view";
     this.root.innerHTML = MARKUP;
     el.append(this.root);
-    this.columns = this.find(".columns", HTMLElement);
-    this.status = this.find(".status", HTMLElement);
-    this.copy = this.find(".copy", HTMLButtonElement);
+    this.columns = find(this.root, ".columns", HTMLElement);
+    this.status = find(this.root, ".status", HTMLElement);
+    this.copy = find(this.root, ".copy", HTMLButtonElement);
     /** @type {AlternativesData | null} */
     this.data = null;
     /** @type {(pick: AlternativesPick) => void} */
@@ -46,27 +48,15 @@ class AlternativesView {
     });
   }
 
-  /**
-   * @template {Element} T
-   * @param {string} selector
-   * @param {new () => T} type
-   * @returns {T}
-   */
-  find(selector, type) {
-    const found = this.root.querySelector(selector);
-    if (!(found instanceof type)) throw new Error(`no ${selector} in the view.`);
-    return found;
-  }
-
   /** @param {AlternativesData} data @param {(pick: AlternativesPick) => void} select */
   update(data, select) {
     this.data = data;
     this.select = select;
     const { texts } = data;
-    this.find(".result", HTMLElement).hidden = !data.text;
-    this.find(".all", HTMLElement).textContent = data.text;
+    find(this.root, ".result", HTMLElement).hidden = !data.text;
+    find(this.root, ".all", HTMLElement).textContent = data.text;
     this.copy.textContent = texts.copy;
-    this.find(".note", HTMLElement).textContent = data.note;
+    find(this.root, ".note", HTMLElement).textContent = data.note;
     this.columns.setAttribute("aria-label", fill(texts.label, { steps: data.columns.length }));
     this.columns.replaceChildren(...data.columns.map((column, step) => this.column(column, step)));
     const first = this.columns.querySelector("button");
@@ -170,7 +160,7 @@ class AlternativesView {
   async copyAll() {
     const { data, copy } = this;
     if (!data) return;
-    await writeClipboard(data.text, this.find(".all", HTMLElement));
+    await writeClipboard(data.text, find(this.root, ".all", HTMLElement));
     copy.textContent = data.texts.copied;
     setTimeout(() => (copy.textContent = data.texts.copy), COPIED_FOR);
   }
@@ -181,14 +171,6 @@ async function writeClipboard(text, shown) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
   getSelection()?.selectAllChildren(shown);
   document.execCommand("copy");
-}
-
-/** @param {string} tag @param {string} className @param {string} [text] */
-function part(tag, className, text = "") {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
 }
 
 /** @param {string} className @param {number} step @param {string} action @param {number} id */

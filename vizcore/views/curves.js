@@ -4,8 +4,9 @@
  * The legend of each chart tells its values where the mark is, or where somebody points.
  * @import { Chart, Line } from "./types.d.ts"
  */
+import { part } from "./parts.js";
+import { shape } from "./shapes.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const LEFT = 40;
 const RIGHT = 8;
 const TOP = 6;
@@ -230,21 +231,6 @@ function told(value) {
 /** A line in words. @param {Line} line */
 function ends(line) {
   return `${line.name}: ${told(line.values.find((value) => value !== null) ?? null)} → ${told(lastOf(line))}`;
-}
-
-/** @param {string} tag @param {string} className @param {string} [text] */
-export function part(tag, className, text = "") {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  made.textContent = text;
-  return made;
-}
-
-/** @param {string} tag @param {Record<string, string | number>} attributes @returns {SVGElement} */
-function shape(tag, attributes) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
-  return /** @type {SVGElement} */ (made);
 }
 
 /** @param {number} x @param {number} y @param {string} anchor @param {string} text */

@@ -11,6 +11,7 @@ import { unpack } from "./decode.js";
 import { drawDetail } from "./detail.js";
 import { drawGrid } from "./grid.js";
 import { arrange } from "./layout.js";
+import { find } from "./parts.js";
 
 /** @typedef {import("./types.d.ts").Selection} Selection */
 
@@ -39,12 +40,12 @@ class ModelView {
     this.root.className = "headlight model-view";
     this.root.innerHTML = MARKUP;
     el.append(this.root);
-    this.canvas = this.find("canvas.all", HTMLCanvasElement);
-    this.detailCanvas = this.find("canvas.one", HTMLCanvasElement);
-    this.grid = this.find(".grid", HTMLElement);
-    this.detail = this.find(".detail", HTMLElement);
-    this.status = this.find(".status", HTMLElement);
-    this.ownScale = this.find(".own-scale input", HTMLInputElement);
+    this.canvas = find(this.root, "canvas.all", HTMLCanvasElement);
+    this.detailCanvas = find(this.root, "canvas.one", HTMLCanvasElement);
+    this.grid = find(this.root, ".grid", HTMLElement);
+    this.detail = find(this.root, ".detail", HTMLElement);
+    this.status = find(this.root, ".status", HTMLElement);
+    this.ownScale = find(this.root, ".own-scale input", HTMLInputElement);
     /** @type {ModelViewData | null} */
     this.data = null;
     /** @type {Maps | null} */
@@ -65,18 +66,6 @@ class ModelView {
     this.version = 0;
     this.ending = new AbortController();
     this.watch();
-  }
-
-  /**
-   * @template {Element} T
-   * @param {string} selector
-   * @param {new () => T} type
-   * @returns {T}
-   */
-  find(selector, type) {
-    const found = this.root.querySelector(selector);
-    if (!(found instanceof type)) throw new Error(`no ${selector} in the view.`);
-    return found;
   }
 
   watch() {
@@ -135,7 +124,7 @@ class ModelView {
     const { texts } = data;
     const size = { layers: data.layers.length, heads: data.heads.length, maps: data.maps.length };
     this.canvas.setAttribute("aria-label", fill(texts.label, size));
-    this.find(".own-scale span", HTMLElement).textContent = texts.ownScale;
+    find(this.root, ".own-scale span", HTMLElement).textContent = texts.ownScale;
     this.drawLegend(data);
     this.tell();
     this.redraw();
@@ -283,7 +272,7 @@ class ModelView {
   /** Puts the outlines where they belong. */
   mark() {
     for (const [name, index] of /** @type {const} */ ([["pointed", this.pointed], ["selected", this.selected]])) {
-      const outline = this.find(`.mark.${name}`, HTMLElement);
+      const outline = find(this.root, `.mark.${name}`, HTMLElement);
       outline.hidden = index < 0 || !this.arrangement || !this.data?.maps[index];
       if (outline.hidden || !this.arrangement || !this.data) continue;
       const [layer, head] = this.data.maps[index].place;
@@ -331,7 +320,7 @@ class ModelView {
 
   /** @param {ModelViewData} data */
   drawLegend(data) {
-    const legend = this.find(".legend", HTMLElement);
+    const legend = find(this.root, ".legend", HTMLElement);
     const { texts } = data;
     legend.replaceChildren(
       part("", data.texts.low),

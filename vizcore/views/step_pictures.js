@@ -4,14 +4,14 @@
  * @import { Exact, Scale, StepsViewData } from "./types.d.ts"
  */
 import { unpackExactly } from "./decode.js";
+import { part } from "./parts.js";
+import { shape } from "./shapes.js";
 import { bar, strip, written } from "./strips.js";
 
 /**
  * @typedef {{ title: string, width: number, cell: (row: number) => Node | string,
  *   top?: Node, sum?: Node, real?: Node, rest?: Node | string, sink?: string }} Column
  */
-
-const SVG = "http://www.w3.org/2000/svg";
 
 /** Draws one step after the other from the same data. */
 export class Pictures {
@@ -78,10 +78,10 @@ export class Pictures {
   /** The tokens of the text, with the one that looks. */
   text() {
     const { tokens, at, first, before, after } = this.data.around;
-    const line = element("p", "text");
+    const line = part("p", "text");
     line.dir = "auto";
     tokens.forEach((token, place) => {
-      const chip = element("button", place === at ? "token looking" : "token", token);
+      const chip = part("button", place === at ? "token looking" : "token", token);
       const position = String(first + place);
       chip.setAttribute("type", "button");
       chip.setAttribute("aria-pressed", String(place === at));
@@ -101,10 +101,10 @@ export class Pictures {
 
   /** A vector as large as the picture is wide. @param {string} name @param {Scale} scale @param {string} title */
   large(name, scale, title) {
-    const block = element("div", "large");
+    const block = part("div", "large");
     const numbers = this.vectors[name];
     if (!numbers) return block;
-    block.append(element("span", "title", title), this.strip(numbers, scale, title));
+    block.append(part("span", "title", title), this.strip(numbers, scale, title));
     return block;
   }
 
@@ -115,11 +115,11 @@ export class Pictures {
 
   /** Pairs of the query as arrows: where they pointed, and where they point now. */
   dials() {
-    const all = element("div", "dials");
+    const all = part("div", "dials");
     const longest = Math.max(...this.data.dials.map(({ after }) => Math.hypot(...after)), 1e-9);
     for (const { pair, angle, before, after } of this.data.dials) {
-      const dial = element("div", "dial");
-      const svg = document.createElementNS(SVG, "svg");
+      const dial = part("div", "dial");
+      const svg = shape("svg", {});
       svg.setAttribute("viewBox", "-50 -50 100 100");
       const circle = shape("circle", { r: "46" });
       svg.append(circle);
@@ -133,8 +133,8 @@ export class Pictures {
       }
       dial.append(
         svg,
-        element("span", "", this.data.texts.pair.replace("{pair}", String(pair))),
-        element("span", "number", `${written(angle)}°`),
+        part("span", "", this.data.texts.pair.replace("{pair}", String(pair))),
+        part("span", "number", `${written(angle)}°`),
       );
       all.append(dial);
     }
@@ -204,7 +204,7 @@ export class Pictures {
     const { leftOut, rows, texts } = this.data;
     if (leftOut.includes("mask")) return column;
     const cell = (/** @type {number} */ row) =>
-      rows[row].hidden ? element("div", "gone", texts.hidden) : column.cell(row);
+      rows[row].hidden ? part("div", "gone", texts.hidden) : column.cell(row);
     return { ...column, cell };
   }
 
@@ -225,21 +225,21 @@ export class Pictures {
     const { output, realOutput } = this.vectors;
     const column = this.strips("weighted", texts.weighted, 8);
     const cell = (/** @type {number} */ row) => {
-      const line = element("div", "product");
+      const line = part("div", "product");
       const title = texts.weighted
         .replace("{weight}", written(weights[row]))
         .replace("{token}", rows[row].token);
       const numbers = this.vectors.weighted ?? new Float32Array();
       const d = numbers.length / rows.length;
       line.append(
-        element("span", "number", `${written(weights[row])} ×`),
+        part("span", "number", `${written(weights[row])} ×`),
         this.strip(numbers.subarray(row * d, (row + 1) * d), "sum", title),
       );
       return line;
     };
     const line = (/** @type {Float32Array} */ numbers, /** @type {string} */ title, sign = "Σ =") => {
-      const sum = element("div", "product");
-      sum.append(element("span", "number", sign), this.strip(numbers, "sum", title));
+      const sum = part("div", "product");
+      sum.append(part("span", "number", sign), this.strip(numbers, "sum", title));
       return sum;
     };
     const others = this.vectors.rest;
@@ -261,23 +261,23 @@ export class Pictures {
     const { head, nHeads, texts } = this.data;
     const title = texts.output.replace("{head}", String(head));
     const all = texts.concat.replace("{first}", "0").replace("{last}", String(nHeads - 1));
-    const lens = document.createElementNS(SVG, "svg");
+    const lens = shape("svg", {});
     lens.setAttribute("class", "lens");
     lens.setAttribute("viewBox", "0 0 100 10");
     lens.setAttribute("preserveAspectRatio", "none");
     const [left, right] = [(100 * head) / nHeads, (100 * (head + 1)) / nHeads];
     lens.append(shape("path", { d: `M0 0 L100 0 L${right} 10 L${left} 10 Z` }));
     const whole = this.large("concat", "concat", all);
-    const mark = element("div", "mark");
+    const mark = part("div", "mark");
     mark.style.left = `${left}%`;
     mark.style.width = `${100 / nHeads}%`;
-    const under = element("div", "under");
+    const under = part("div", "under");
     const strips = whole.querySelector("canvas");
     if (strips) under.append(strips);
     under.append(mark);
     whole.prepend(under);
     const own = this.large("output", "concat", title);
-    const both = element("div", "lensed");
+    const both = part("div", "lensed");
     both.append(own, lens, whole);
     return [both];
   }
@@ -286,7 +286,7 @@ export class Pictures {
   output() {
     const { texts, head } = this.data;
     const own = texts.own.replace("{head}", String(head));
-    const all = element("div", "parts");
+    const all = part("div", "parts");
     const parts = /** @type {[string, string, string][]} */ ([
       ["own", "", own],
       ["others", "+", texts.others],
@@ -297,8 +297,8 @@ export class Pictures {
       const numbers = this.vectors[name];
       if (!numbers) continue;
       all.append(
-        element("span", "sign", sign),
-        element("span", "label", title),
+        part("span", "sign", sign),
+        part("span", "label", title),
         this.strip(numbers, "output", title),
       );
     }
@@ -308,12 +308,12 @@ export class Pictures {
   /** A row for each token that is looked at. @param {Column[]} columns */
   table(columns) {
     const { rows, rest, sink, query, texts } = this.data;
-    const table = element("div", "table");
+    const table = part("div", "table");
     table.style.gridTemplateColumns = `minmax(8em, max-content) ${columns
       .map(({ width }) => `minmax(0, ${width}fr)`)
       .join(" ")}`;
     if (columns.some(({ title }) => title)) {
-      table.append(element("span"), ...columns.map(({ title }) => element("span", "title", title)));
+      table.append(part("span"), ...columns.map(({ title }) => part("span", "title", title)));
     }
     const line = (/** @type {Node} */ label, /** @type {(column: Column) => Node | string | undefined} */ of) => {
       table.append(label, ...columns.map((column) => cell(of(column))));
@@ -325,45 +325,30 @@ export class Pictures {
       line(labelled(row.position, row.token, row.isQuery ? "looking" : row.hidden ? "hidden-from" : ""), (column) => column.cell(place));
     });
     if (rest) {
-      const label = element("span", "label quiet", texts.rest.replace("{n}", String(rest.n)));
-      line(label, ({ rest }) => (typeof rest === "string" ? element("span", "number quiet", rest) : rest));
+      const label = part("span", "label quiet", texts.rest.replace("{n}", String(rest.n)));
+      line(label, ({ rest }) => (typeof rest === "string" ? part("span", "number quiet", rest) : rest));
     }
     if (sink !== null && columns.some((column) => column.sink)) {
-      const label = element("span", "label quiet", texts.nothing);
-      line(label, (column) => column.sink && element("span", "number quiet", column.sink));
+      const label = part("span", "label quiet", texts.nothing);
+      line(label, (column) => column.sink && part("span", "number quiet", column.sink));
     }
-    if (columns.some(({ sum }) => sum)) line(element("span", "label sum", texts.sum), ({ sum }) => sum);
-    if (columns.some(({ real }) => real)) line(element("span", "label", texts.really), ({ real }) => real);
+    if (columns.some(({ sum }) => sum)) line(part("span", "label sum", texts.sum), ({ sum }) => sum);
+    if (columns.some(({ real }) => real)) line(part("span", "label", texts.really), ({ real }) => real);
     return table;
   }
 }
 
 /** @param {number} position @param {string} token @param {string} name */
 function labelled(position, token, name) {
-  const label = element("span", `label ${name}`);
-  label.append(element("span", "position", String(position)), element("bdi", "token", token));
+  const label = part("span", `label ${name}`);
+  label.append(part("span", "position", String(position)), part("bdi", "token", token));
   label.title = token;
   return label;
 }
 
 /** @param {Node | string | undefined} content */
 function cell(content) {
-  const place = element("div", "cell");
+  const place = part("div", "cell");
   if (content !== undefined && content !== "") place.append(content);
   return place;
-}
-
-/** @param {string} tag @param {string} [name] @param {string} [text] */
-export function element(tag, name = "", text = "") {
-  const made = document.createElement(tag);
-  if (name) made.className = name;
-  if (text) made.textContent = text;
-  return made;
-}
-
-/** @param {string} tag @param {Record<string, string>} attributes */
-function shape(tag, attributes) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
 }

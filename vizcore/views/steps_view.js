@@ -7,7 +7,8 @@
  * @import { Mount, Scale, StepsViewData } from "./types.d.ts"
  */
 import { readTheme } from "./colour.js";
-import { element, Pictures } from "./step_pictures.js";
+import { find, part } from "./parts.js";
+import { Pictures } from "./step_pictures.js";
 import { numbersACell, pointedAt, written } from "./strips.js";
 
 const MARKUP = `
@@ -36,9 +37,9 @@ class StepsView {
     this.root.className = "headlight steps-view";
     this.root.innerHTML = MARKUP;
     el.append(this.root);
-    this.words = this.find(".words");
-    this.picture = this.find(".picture");
-    this.status = this.find(".status");
+    this.words = find(this.root, ".words", HTMLElement);
+    this.picture = find(this.root, ".picture", HTMLElement);
+    this.status = find(this.root, ".status", HTMLElement);
     /** @type {StepsViewData | null} */
     this.data = null;
     this.known = "";
@@ -51,8 +52,8 @@ class StepsView {
     this.select = () => {};
     this.ending = new AbortController();
     const { signal } = this.ending;
-    this.find(".previous").addEventListener("click", () => this.go(-1), { signal });
-    this.find(".next").addEventListener("click", () => this.go(1), { signal });
+    find(this.root, ".previous", HTMLElement).addEventListener("click", () => this.go(-1), { signal });
+    find(this.root, ".next", HTMLElement).addEventListener("click", () => this.go(1), { signal });
     this.root.addEventListener("click", (event) => this.choose(event), { signal });
     this.root.addEventListener("keydown", (event) => this.press(event), { signal });
     this.picture.addEventListener("pointermove", (event) => this.tell(event), { signal });
@@ -63,13 +64,6 @@ class StepsView {
       this.root.remove();
       views.delete(this.el);
     });
-  }
-
-  /** @param {string} selector @returns {HTMLElement} */
-  find(selector) {
-    const found = this.root.querySelector(selector);
-    if (!(found instanceof HTMLElement)) throw new Error(`no ${selector} in the view.`);
-    return found;
   }
 
   /** @param {StepsViewData} data @param {(selection: { step?: string, token?: number }) => void} select */
@@ -88,9 +82,9 @@ class StepsView {
     this.data = data;
     this.known = known;
     this.step = step;
-    this.find(".previous").setAttribute("aria-label", data.texts.previous);
-    this.find(".next").setAttribute("aria-label", data.texts.next);
-    this.find("nav").setAttribute("aria-label", data.texts.steps);
+    find(this.root, ".previous", HTMLElement).setAttribute("aria-label", data.texts.previous);
+    find(this.root, ".next", HTMLElement).setAttribute("aria-label", data.texts.next);
+    find(this.root, "nav", HTMLElement).setAttribute("aria-label", data.texts.steps);
     this.draw();
   }
 
@@ -104,10 +98,10 @@ class StepsView {
     if (!data) return;
     const theme = readTheme(this.root, data.colours, true);
     const current = data.steps[this.place];
-    this.find("ol").replaceChildren(
+    find(this.root, "ol", HTMLElement).replaceChildren(
       ...data.steps.map(({ name, label, title }) => {
-        const item = element("li");
-        const button = element("button", name === this.step ? "here" : "", label);
+        const item = part("li");
+        const button = part("button", name === this.step ? "here" : "", label);
         button.setAttribute("type", "button");
         button.setAttribute("aria-label", title);
         button.title = title;
@@ -118,8 +112,8 @@ class StepsView {
         return item;
       }),
     );
-    this.find(".previous").toggleAttribute("disabled", this.place <= 0);
-    this.find(".next").toggleAttribute("disabled", this.place === data.steps.length - 1);
+    find(this.root, ".previous", HTMLElement).toggleAttribute("disabled", this.place <= 0);
+    find(this.root, ".next", HTMLElement).toggleAttribute("disabled", this.place === data.steps.length - 1);
     this.words.replaceChildren(...spoken(current.words));
     this.picture.className = `picture of-${this.step}`;
     this.picture.replaceChildren(...new Pictures(data, theme.ramp).draw(this.step));
@@ -150,7 +144,7 @@ class StepsView {
     const focused = this.root.contains(activeIn(this.root)) && activeIn(this.root)?.closest("ol");
     this.step = step;
     this.draw();
-    if (focused) this.find("ol [aria-current]").focus();
+    if (focused) find(this.root, "ol [aria-current]", HTMLElement).focus();
     this.asked.push(step);
     this.select({ step });
   }
@@ -187,18 +181,18 @@ class StepsView {
     const end = written(data.scales[scales[this.step] ?? "match"]);
     const each = Math.max(...strips.map(numbersACell));
     this.status.replaceChildren(
-      element("span", "", `−${end}`),
-      element("span", "scale"),
-      element("span", "", `+${end}`),
-      element("span", "", each > 1 ? data.texts.strongest.replace("{n}", String(each)) : ""),
+      part("span", "", `−${end}`),
+      part("span", "scale"),
+      part("span", "", `+${end}`),
+      part("span", "", each > 1 ? data.texts.strongest.replace("{n}", String(each)) : ""),
     );
   }
 }
 
 /** A sentence whose tokens stand between isolates. @param {string} words @returns {Node[]} */
 function spoken(words) {
-  return words.split(/\u2068|\u2069/).map((part, place) =>
-    place % 2 ? element("bdi", "token", part) : document.createTextNode(part),
+  return words.split(/\u2068|\u2069/).map((piece, place) =>
+    place % 2 ? part("bdi", "token", piece) : document.createTextNode(piece),
   );
 }
 

@@ -6,6 +6,7 @@
  * @import { Mount, TokensViewData } from "./types.d.ts"
  */
 import { readTheme } from "./colour.js";
+import { find } from "./parts.js";
 
 const MARKUP = `
 <p class="legend quiet"><span class="low"></span><span class="scale"></span><span class="high"></span></p>
@@ -23,8 +24,8 @@ class TokensView {
     this.root.className = "headlight tokens-view";
     this.root.innerHTML = MARKUP;
     el.append(this.root);
-    this.text = this.find(".text");
-    this.status = this.find(".status");
+    this.text = find(this.root, ".text", HTMLElement);
+    this.status = find(this.root, ".status", HTMLElement);
     /** @type {TokensViewData | null} */
     this.data = null;
     /** @type {(selection: { token: number }) => void} */
@@ -44,20 +45,13 @@ class TokensView {
     });
   }
 
-  /** @param {string} selector @returns {HTMLElement} */
-  find(selector) {
-    const found = this.root.querySelector(selector);
-    if (!(found instanceof HTMLElement)) throw new Error(`no ${selector} in the view.`);
-    return found;
-  }
-
   /** @param {TokensViewData} data @param {(selection: { token: number }) => void} select */
   update(data, select) {
     const sameTokens = JSON.stringify(this.data?.tokens) === JSON.stringify(data.tokens);
     this.data = data;
     this.select = select;
-    this.find(".low").textContent = data.lowLabel;
-    this.find(".high").textContent = data.highLabel;
+    find(this.root, ".low", HTMLElement).textContent = data.lowLabel;
+    find(this.root, ".high", HTMLElement).textContent = data.highLabel;
     const label = data.texts.label.replace("{tokens}", String(data.tokens.length));
     this.text.setAttribute("aria-label", label);
     if (!sameTokens) this.write(data);

@@ -7,8 +7,9 @@
  * what is selected.
  * @import { Mount, TrainingFrame, TrainingPick, TrainingViewData } from "./types.d.ts"
  */
-import { Curves, part } from "./curves.js";
+import { Curves } from "./curves.js";
 import { default as mountMaps } from "./model_view.js";
+import { find, part } from "./parts.js";
 import { default as mountText } from "./tokens_view.js";
 
 /** Milliseconds for which a snapshot is shown while playing. */
@@ -40,12 +41,12 @@ class TrainingView {
     this.root.className = "headlight training-view";
     this.root.innerHTML = MARKUP;
     el.append(this.root);
-    this.play = this.find(".play", HTMLButtonElement);
-    this.when = this.find(".when", HTMLInputElement);
-    this.step = this.find(".step", HTMLElement);
-    this.maps = this.find(".maps", HTMLElement);
-    this.text = this.find(".text", HTMLElement);
-    this.expected = this.find(".expected", HTMLElement);
+    this.play = find(this.root, ".play", HTMLButtonElement);
+    this.when = find(this.root, ".when", HTMLInputElement);
+    this.step = find(this.root, ".step", HTMLElement);
+    this.maps = find(this.root, ".maps", HTMLElement);
+    this.text = find(this.root, ".text", HTMLElement);
+    this.expected = find(this.root, ".expected", HTMLElement);
     /** @type {TrainingViewData | null} */
     this.data = null;
     /** @type {(pick: TrainingPick) => void} */
@@ -59,7 +60,7 @@ class TrainingView {
     const { signal } = this.ending;
     /** @type {(() => void)[]} */
     this.inside = [];
-    this.curves = new Curves(this.find(".curves", HTMLElement), (step) => this.goTo(step), signal);
+    this.curves = new Curves(find(this.root, ".curves", HTMLElement), (step) => this.goTo(step), signal);
     this.play.addEventListener("click", () => this.toggle(), { signal });
     this.when.addEventListener("input", () => this.drag(), { signal });
     this.when.addEventListener("change", () => this.report(), { signal });
@@ -69,18 +70,6 @@ class TrainingView {
       this.root.remove();
       views.delete(this.el);
     });
-  }
-
-  /**
-   * @template {Element} T
-   * @param {string} selector
-   * @param {new () => T} type
-   * @returns {T}
-   */
-  find(selector, type) {
-    const found = this.root.querySelector(selector);
-    if (!(found instanceof type)) throw new Error(`no ${selector} in the view.`);
-    return found;
   }
 
   /** @param {TrainingViewData} data @param {(pick: TrainingPick) => void} select */
@@ -279,7 +268,7 @@ function isolate(token) {
 export default function mount({ el, data, select }) {
   const view = views.get(el) ?? new TrainingView(el);
   views.set(el, view);
-  const error = view.find(".error", HTMLElement);
+  const error = find(view.root, ".error", HTMLElement);
   try {
     view.update(data, select);
     error.hidden = true;
