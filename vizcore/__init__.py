@@ -44,10 +44,11 @@ if TYPE_CHECKING:
     from vizcore.frames import Frame, head_to_watch, playback
     from vizcore.likelihood import surprisal, trace_surprisal
     from vizcore.loading import load
-    from vizcore.maps import AttentionMap
+    from vizcore.maps import AttentionMap, HasMaps
     from vizcore.model import Model
     from vizcore.patterns import Pattern, describe, is_telling
     from vizcore.positional import positions
+    from vizcore.query_key import QueriesAndKeys, QueryScores, queries_and_keys
     from vizcore.records import TrainingRecord, training_record
     from vizcore.resources import asset
     from vizcore.steps import AttentionSteps, attention_steps
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from vizcore.views.steps_view import steps_view
     from vizcore.views.tokens_view import tokens_view
     from vizcore.views.training_view import training_view
+    from vizcore.words import Words
 
 __version__ = "0.1.0"
 
@@ -88,6 +90,7 @@ __all__ = [
     "EmptyTextError",
     "FetchError",
     "Frame",
+    "HasMaps",
     "MissingHeadError",
     "Model",
     "ModelFilesError",
@@ -96,6 +99,8 @@ __all__ = [
     "PositionTable",
     "PositionalEncoding",
     "PositionalEncodings",
+    "QueriesAndKeys",
+    "QueryScores",
     "Recorder",
     "RotaryPositions",
     "SelectionError",
@@ -113,6 +118,7 @@ __all__ = [
     "VerificationError",
     "View",
     "VizcoreError",
+    "Words",
     "alternatives_view",
     "asset",
     "attention_steps",
@@ -131,6 +137,7 @@ __all__ = [
     "position_similarity",
     "position_waves",
     "positions",
+    "queries_and_keys",
     "rotary_dial",
     "rotary_factors",
     "steps_view",
@@ -157,10 +164,11 @@ _HOME = {
     "vizcore.frames": ("Frame", "head_to_watch", "playback"),
     "vizcore.likelihood": ("surprisal", "trace_surprisal"),
     "vizcore.loading": ("load",),
-    "vizcore.maps": ("AttentionMap",),
+    "vizcore.maps": ("AttentionMap", "HasMaps"),
     "vizcore.model": ("Model",),
     "vizcore.patterns": ("Pattern", "describe", "is_telling"),
     "vizcore.positional": ("positions",),
+    "vizcore.query_key": ("QueriesAndKeys", "QueryScores", "queries_and_keys"),
     "vizcore.records": ("TrainingRecord", "training_record"),
     "vizcore.resources": ("asset",),
     "vizcore.steps": ("AttentionSteps", "attention_steps"),
@@ -185,6 +193,7 @@ _HOME = {
     "vizcore.views.steps_view": ("steps_view",),
     "vizcore.views.tokens_view": ("tokens_view",),
     "vizcore.views.training_view": ("training_view",),
+    "vizcore.words": ("Words",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _MODULE_OF |= {name: "vizcore.errors" for name in __all__ if name.endswith("Error")}

@@ -7,13 +7,12 @@ a closer look; exact values are in the map itself, and `heatmap` shows one in fu
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from vizcore.errors import SelectionError, ShapeError
-from vizcore.maps import AttentionMap
+from vizcore.maps import AttentionMap, HasMaps, maps_of
 from vizcore.patterns import Pattern, describe_all
 from vizcore.views import colours, page
 from vizcore.views.payload import MASKED, N_STEPS, UNDEFINED, pack, quantise
@@ -63,15 +62,6 @@ TEXTS = {
 """Every word that the view shows, in English; `model_view(texts=...)` replaces any of them."""
 
 
-@runtime_checkable
-class HasMaps(Protocol):
-    """Something that has a map of every head, such as a trace."""
-
-    def maps(self, kind: str | None = None) -> Iterable[AttentionMap]:
-        """The maps of that kind, layer by layer, head by head."""
-        ...
-
-
 def model_view(
     source: HasMaps | Iterable[AttentionMap],
     *,
@@ -103,8 +93,7 @@ def model_view(
         SelectionError: if there is no map, one is there twice, or the selected one is missing.
         ShapeError: if the maps differ in shape.
     """
-    maps = source.maps(kind) if isinstance(source, HasMaps) else _of_kind(source, kind)
-    thumbnails = _Thumbnails.of(maps)
+    thumbnails = _Thumbnails.of(maps_of(source, kind))
     if not thumbnails.heads:
         of_kind = "" if kind is None else f" of kind {kind!r}"
         raise SelectionError(f"There are no maps{of_kind} to show: give at least one AttentionMap.")
@@ -181,10 +170,6 @@ class _Thumbnails:
 def _thumbnails_of(shape: tuple[int, ...], side: int) -> Averaging:
     n_queries, n_keys = shape
     return areas((n_queries, n_keys), n_rows=min(n_queries, side), n_columns=min(n_keys, side))
-
-
-def _of_kind(maps: Iterable[AttentionMap], kind: str | None) -> Iterator[AttentionMap]:
-    return (map for map in maps if kind is None or map.kind == kind)
 
 
 def _batches(maps: Iterable[AttentionMap]) -> Iterator[list[AttentionMap]]:
