@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from vizcore.attention import attention, attention_weights, visible_keys
+from vizcore.attention import attention, attention_weights
 from vizcore.capture import Kind
 from vizcore.errors import SelectionError
+from vizcore.query_key import hidden_and_bias
 from vizcore.surroundings import Projection, Rotation, surroundings
-from vizcore.tap import AttentionCall
 from vizcore.trace import Trace
 
 STEPS = (
@@ -264,7 +264,7 @@ def attention_steps(
     call = trace.run.calls[its_kind][place]
     with torch.no_grad():
         query, key, value = _own(call.query[0, :, token]), _own(call.key[0]), _own(around.value)
-        hidden, bias = _hidden_and_bias(call, token)
+        hidden, bias = hidden_and_bias(call, token)
         scaling_factor = 1 / math.sqrt(query.shape[-1]) if call.scaling is None else call.scaling
         heads = attention(  # head 1 d_value
             query[:, None],
@@ -299,40 +299,6 @@ def attention_steps(
                 step for step, kept in (("scaling", scaling), ("mask", mask)) if not kept
             ),
         )
-
-
-def _hidden_and_bias(
-    call: AttentionCall, token: int
-) -> tuple[Bool[Tensor, "head key"], Float[Tensor, "head key"] | None]:
-    """Which keys each head may not look at, and what is added to the scores of the others.
-
-    Some networks add the bias by way of the mask, and some the mask by way of the bias.
-    """
-    n_keys = call.key.shape[2]
-    whole = (1, *call.query.shape[1:3], n_keys)
-
-    def row(tensor: Tensor | None, place: int = token) -> Float[Tensor, "head key"] | None:
-        return None if tensor is None else _own(tensor.expand(whole)[0, :, place])
-
-    added = [row(call.position_bias)]
-    hidden = torch.zeros(call.n_heads, n_keys, dtype=torch.bool)
-    if call.mask is not None and call.mask.dtype == torch.bool:
-        hidden |= ~call.mask.expand(whole)[0, :, token].cpu()
-    elif call.mask is not None:
-        added.append(row(call.mask))
-    if call.causal:
-        hidden |= torch.arange(n_keys) > token
-    terms = [term for term in added if term is not None]
-    for term in terms:
-        hidden |= ~visible_keys(
-            term, causal=False, n_queries=call.n_heads, n_keys=n_keys, device=term.device
-        )
-    bias = sum(terms, torch.zeros(call.n_heads, n_keys)).masked_fill(hidden, 0)
-    # Some are given a bias that is zero throughout; one that falls with distance is zero at the
-    # first token, but not at the last.
-    last = row(call.position_bias, -1)
-    given = bool(bias.any()) or (last is not None and bool(last.any()))
-    return hidden, bias if given else None
 
 
 def _own(tensor: Tensor) -> Tensor:
