@@ -9,13 +9,20 @@ from axe_playwright_python.sync_playwright import Axe
 from tests.browser.conftest import Visitor
 
 SENTENCE = "The doctor asked the nurse a question"
+PAGES: dict[str, dict[str, object]] = {
+    "/": {"token": 2},
+    "/inside": {"token": 2},
+    "/next-token": {"token": 2},
+    "/translate": {"model": "tatoeba-translator"},
+    "/training": {},
+}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/next-token", "/inside", "/training"])
+@pytest.mark.parametrize("path", PAGES)
 def test_axe_finds_nothing(another_visitor: Callable[..., Visitor], path: str, scheme: str) -> None:
     visitor = another_visitor(color_scheme=scheme)
-    visitor.open(path, text=SENTENCE, token=2)
+    visitor.open(path, text=SENTENCE, **PAGES[path])
     visitor.page.wait_for_selector(".headlight[data-drawn]")
     found: dict[str, Any] = Axe().run(visitor.page).response
     complaints = [
