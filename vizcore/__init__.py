@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vizcore.catalog import CatalogEntry, entries
+    from vizcore.combine import max_map, mean_map, mean_over_texts, without_keys
     from vizcore.encodings import (
         AlibiPositions,
         BiasPositions,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from vizcore.query_key import QueriesAndKeys, QueryScores, queries_and_keys
     from vizcore.records import TrainingRecord, training_record
     from vizcore.resources import asset
+    from vizcore.rollouts import attention_flow, rollout, rollout_layers
     from vizcore.steps import AttentionSteps, attention_steps
     from vizcore.tap import AttentionCall, Recorder
     from vizcore.trace import Trace
@@ -121,6 +123,7 @@ __all__ = [
     "Words",
     "alternatives_view",
     "asset",
+    "attention_flow",
     "attention_steps",
     "describe",
     "entries",
@@ -129,6 +132,9 @@ __all__ = [
     "is_fetched",
     "is_telling",
     "load",
+    "max_map",
+    "mean_map",
+    "mean_over_texts",
     "model_view",
     "playback",
     "position_biases",
@@ -138,6 +144,8 @@ __all__ = [
     "position_waves",
     "positions",
     "queries_and_keys",
+    "rollout",
+    "rollout_layers",
     "rotary_dial",
     "rotary_factors",
     "steps_view",
@@ -148,10 +156,12 @@ __all__ = [
     "training_record",
     "training_view",
     "translate",
+    "without_keys",
 ]
 
 _HOME = {
     "vizcore.catalog": ("CatalogEntry", "entries"),
+    "vizcore.combine": ("max_map", "mean_map", "mean_over_texts", "without_keys"),
     "vizcore.encodings": (
         "AlibiPositions",
         "BiasPositions",
@@ -171,6 +181,7 @@ _HOME = {
     "vizcore.query_key": ("QueriesAndKeys", "QueryScores", "queries_and_keys"),
     "vizcore.records": ("TrainingRecord", "training_record"),
     "vizcore.resources": ("asset",),
+    "vizcore.rollouts": ("attention_flow", "rollout", "rollout_layers"),
     "vizcore.steps": ("AttentionSteps", "attention_steps"),
     "vizcore.tap": ("AttentionCall", "Recorder"),
     "vizcore.trace": ("Trace",),
