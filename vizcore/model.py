@@ -211,6 +211,8 @@ class Model:
             target_tokens=None if target_ids is None else self.labels(target_ids),
             run=run(self.network, self._capture, inputs, values=values),
             inputs=inputs,
+            source_text=text if isinstance(text, str) else None,
+            target_text=target if isinstance(target, str) else None,
         )
 
     def encode(self, text: str | Sequence[int], *, target: bool = False) -> list[int]:

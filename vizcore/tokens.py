@@ -33,7 +33,7 @@ def display_tokens(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int])
     Word pieces keep their marks (`##ing`), special tokens their names (`[CLS]`, `<s>`).
     """
     added = getattr(tokenizer, "added_tokens_decoder", {})  # built anew whenever it is asked for
-    pieces = [_piece(tokenizer, token_id, added) for token_id in token_ids]
+    pieces = [piece_of(tokenizer, token_id, added) for token_id in token_ids]
     labels: list[str] = []
     start = 0
     while start < len(pieces):
@@ -61,7 +61,7 @@ def special_positions(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[in
     return [position for position, token_id in enumerate(token_ids) if token_id in special]
 
 
-def _piece(
+def piece_of(
     tokenizer: PreTrainedTokenizerBase, token_id: int, added: Mapping[int, Any]
 ) -> str | bytes:
     """A token as text, or as bytes where the tokenizer works on bytes."""

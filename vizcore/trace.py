@@ -19,6 +19,8 @@ from torch import Tensor
 from vizcore.capture import Kind, Run, logits_from
 from vizcore.errors import MissingHeadError, SelectionError
 from vizcore.maps import AttentionMap
+from vizcore.token_words import token_words
+from vizcore.words import Words
 
 if TYPE_CHECKING:
     from vizcore.model import Model
@@ -36,6 +38,7 @@ class Trace:
         target_tokens: the same to display.
         run: what the forward pass left.
         inputs: what the network was given.
+        source_text, target_text: the texts; None for what came as ids or was written by the model.
     """
 
     model: "Model"
@@ -45,6 +48,8 @@ class Trace:
     target_tokens: list[str] | None
     run: Run
     inputs: dict[str, Tensor]
+    source_text: str | None = None
+    target_text: str | None = None
 
     def __repr__(self) -> str:
         target = "" if self.target_ids is None else f" -> {len(self.target_ids)} tokens"
@@ -83,6 +88,15 @@ class Trace:
     def key_tokens(self, kind: str | None = None) -> list[str]:
         """The tokens that are looked at, the columns of a map."""
         return self._target_tokens() if self._kind(kind) == "decoder" else self.source_tokens
+
+    def query_words(self, kind: str | None = None) -> Words | None:
+        """Which tokens make which word, of the rows of a map; None without a tokenizer."""
+        kind = self._kind(kind)
+        return self._target_words if kind in ("decoder", "cross") else self._source_words
+
+    def key_words(self, kind: str | None = None) -> Words | None:
+        """The same of the columns."""
+        return self._target_words if self._kind(kind) == "decoder" else self._source_words
 
     def attention(
         self, layer: int, head: int | None = None, kind: str | None = None
@@ -199,6 +213,8 @@ class Trace:
             head=head,
             kind=kind,
             masked=self._masked(layer, kind),
+            query_words=self.query_words(kind),
+            key_words=self.key_words(kind),
         )
 
     def _masked(self, layer: int, kind: Kind) -> Any:
@@ -250,3 +266,19 @@ class Trace:
 
     def _target_tokens(self) -> list[str]:
         return self.source_tokens if self.target_tokens is None else self.target_tokens
+
+    @cached_property
+    def _source_words(self) -> Words | None:
+        return self._words(self.source_ids, self.source_text)
+
+    @cached_property
+    def _target_words(self) -> Words | None:
+        if self.target_ids is None:
+            return self._source_words
+        return self._words(self.target_ids, self.target_text, target=True)
+
+    def _words(self, ids: list[int], text: str | None, *, target: bool = False) -> Words | None:
+        if self.model.tokenizer is None:
+            return None
+        with self.model._tokenizing:
+            return token_words(self.model.tokenizer, ids, text, target=target)

@@ -174,7 +174,7 @@ def _is_space_before(
     before, this = spans[place - 1], spans[place]
     if before is None or this is None or not touched[place] or touched[place - 1]:
         return False
-    return text[slice(*before)] == " " and not text[slice(*this)][:1].isspace()
+    return text[slice(*before)] in ("", " ") and not text[slice(*this)][:1].isspace()
 
 
 def split_words(text: str) -> list[Span]:
