@@ -361,3 +361,28 @@ def test_generation_with_a_cache_writes_the_same_through_the_tap(model_type: str
     assert torch.equal(mine, theirs)
     assert recorder.calls[-1].query.shape[2] == 1
     assert recorder.calls[-1].key.shape[2] > 1
+
+
+@pytest.mark.parametrize("kind", ["none", "boolean", "additive"])
+@pytest.mark.parametrize("queries", [slice(2, 5), [4, 1]])
+def test_part_of_a_call_has_the_weights_of_its_queries_whatever_hides_keys(
+    kind: str, queries: slice | list[int]
+) -> None:
+    torch.manual_seed(1)
+    hidden = torch.rand(6, 6) < 0.3
+    hidden.fill_diagonal_(fill_value=False)
+    additive = torch.zeros(1, 1, 6, 6).masked_fill(hidden, torch.finfo(torch.float32).min)
+    masks = {"none": None, "boolean": ~hidden, "additive": additive}
+    whole = call_of(
+        query=torch.randn(1, 4, 6, 8),
+        key=torch.randn(1, 2, 6, 8),
+        mask=masks[kind],
+        causal=True,
+        position_bias=torch.randn(1, 4, 6, 6),
+        sinks=torch.randn(4),
+    )
+    part = whole.part(queries, keys=slice(0, 5))
+    assert part.key.shape[2] == 5
+    torch.testing.assert_close(part.weights(), whole.weights()[:, queries, :5])
+    torch.testing.assert_close(part.head_weights(3), whole.head_weights(3)[queries, :5])
+    torch.testing.assert_close(part.masked(), whole.masked()[queries, :5])

@@ -249,3 +249,55 @@ def test_without_a_head_every_way_to_logits_errors(minilm: vizcore.Model) -> Non
             "minilm-l6 has no language-model head, so it has no logits and predicts no tokens. "
             'Load a model with one, such as "smollm2-135m".'
         )
+
+
+# --- Some queries alone ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("queries", [slice(1, 4), slice(None), slice(3, 3), [4], [0, 3, 1]])
+@pytest.mark.parametrize(
+    "model_type", ["llama", "gemma3_text", "gpt_oss", "bert", "bloom", "t5", "xlnet"]
+)
+def test_rows_are_rows_of_the_whole_map(model_type: str, queries: slice | list[int]) -> None:
+    model = tiny_model(model_type)
+    texts = ("the cat looked at the door", "the mat") if len(model.kinds) > 1 else ("the cat saw",)
+    trace = model.trace(*texts)
+    for kind in trace.kinds:
+        chosen = queries
+        if isinstance(queries, list):
+            chosen = [query for query in queries if query < len(trace.query_tokens(kind))]
+        for layer in trace.layers(kind):
+            whole = trace.attention(layer, None, kind)[:, chosen]
+            torch.testing.assert_close(trace.attention_rows(layer, None, chosen, kind), whole)
+            rows = trace.map_rows(layer, 1, chosen, kind)
+            np.testing.assert_allclose(rows.values, whole[1].numpy(), rtol=1e-5, atol=1e-7)
+            full = trace.map(layer, 1, kind)
+            labels = np.array(full.query_tokens, dtype=object)[chosen]
+            assert rows.query_tokens == tuple(labels)
+            assert rows.key_tokens == full.key_tokens
+            assert (rows.masked is None) == (full.masked is None)
+            if full.masked is not None:
+                np.testing.assert_array_equal(rows.masked, full.masked[chosen])
+
+
+def test_rows_errors_are_named(decoder: vizcore.Trace) -> None:
+    n_tokens = len(decoder.tokens)
+    expected = f"There is no query 99: the text has {n_tokens}, counted from 0 to {n_tokens - 1}."
+    for ask in (decoder.attention_rows, decoder.map_rows):
+        with pytest.raises(SelectionError) as error:
+            ask(0, 1, [0, 99])
+        assert str(error.value) == expected
+        with pytest.raises(SelectionError, match="There is no layer 7"):
+            ask(7, 1, [0])
+        with pytest.raises(SelectionError, match="There is no head 9"):
+            ask(0, 9, [0])
+
+
+def test_of_a_long_text_heads_are_computed_one_at_a_time(
+    decoder: vizcore.Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = list(decoder.maps())
+    monkeypatch.setattr("vizcore.trace.WHOLE_LAYER_CELLS", 0)
+    for one, other in zip(together, decoder.maps(), strict=True):
+        assert (one.layer, one.head) == (other.layer, other.head)
+        np.testing.assert_allclose(one.values, other.values, rtol=1e-5, atol=1e-7)

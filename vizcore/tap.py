@@ -7,10 +7,12 @@ The recorder lives in a context variable, so any number of threads can run one n
 a recorder of its own or none. Not for networks that don't call transformers' AttentionInterface.
 """
 
+from collections.abc import Sequence
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -93,6 +95,33 @@ class AttentionCall:
             device=self.query.device,
         )
         return ~visible.reshape(n_queries, n_keys)
+
+    def part(self, queries: slice | Sequence[int], *, keys: slice = slice(None)) -> "AttentionCall":
+        """The same call for some of its queries alone: what is computed from it is as much smaller.
+
+        Args:
+            queries: their positions.
+            keys: which keys are kept. The weights are the same as long as the queries were not
+                allowed to look at the others.
+        """
+        mask = _cut(self.mask, queries, keys)
+        if self.causal:
+            position = torch.arange(max(self.query.shape[2], self.key.shape[2]))
+            position = position.to(self.query.device)
+            earlier = position[: self.key.shape[2]][keys] <= position[queries][:, None]
+            if mask is None or mask.dtype == torch.bool:
+                mask = earlier if mask is None else mask & earlier
+            else:
+                mask = mask.masked_fill(~earlier, -torch.inf)
+        return replace(
+            self,
+            query=self.query[:, :, queries],
+            key=self.key[:, :, keys],
+            value=None if self.value is None else self.value[:, :, keys],
+            mask=mask,
+            causal=False,
+            position_bias=_cut(self.position_bias, queries, keys),
+        )
 
 
 @dataclass(eq=False)
@@ -208,6 +237,15 @@ def _of_head(tensor: Tensor | None, head: int) -> Tensor | None:
     if tensor is None or tensor.ndim < 3 or tensor.shape[0] == 1:
         return tensor
     return tensor[head : head + 1]
+
+
+def _cut(tensor: Tensor | None, queries: slice | Sequence[int], keys: slice) -> Tensor | None:
+    """The part for these queries and keys of something that broadcasts to (…, query, key)."""
+    if tensor is None:
+        return None
+    if tensor.ndim > 1 and tensor.shape[-2] > 1:
+        tensor = tensor[..., queries, :]
+    return tensor[..., keys] if tensor.shape[-1] > 1 else tensor
 
 
 AttentionInterface.register(IMPLEMENTATION, attend)

@@ -25,6 +25,9 @@ from vizcore.words import Words
 if TYPE_CHECKING:
     from vizcore.model import Model
 
+WHOLE_LAYER_CELLS = 4_000_000
+"""Up to so many weights, the heads of a layer are computed together: quicker where they are few."""
+
 
 @dataclass(frozen=True, eq=False)
 class Trace:
@@ -132,12 +135,76 @@ class Trace:
         kind = self._kind(kind)
         return self._map(self.attention(layer, head, kind), layer, head, kind)
 
-    def maps(self, kind: str | None = None) -> Iterator[AttentionMap]:
-        """All heads, layer by layer; never more than one layer's maps in memory."""
+    def attention_rows(
+        self,
+        layer: int,
+        head: int | None,
+        queries: slice | Sequence[int],
+        kind: str | None = None,
+    ) -> Float[Tensor, "..."]:
+        """The attention weights of some queries alone: rows of what `attention` gives.
+
+        Of a long text, where a whole map is large: time and memory are in proportion to the rows.
+
+        Args:
+            layer, head, kind: as in `attention`.
+            queries: positions, counted from 0, or a slice of them.
+
+        Returns:
+            (query, key) for one head, (head, query, key) for all.
+
+        Raises:
+            SelectionError: if there is no such layer, head, kind or query.
+        """
         kind = self._kind(kind)
+        place = self._place(layer, kind)
+        if head is not None:
+            self._check_head(head, kind)
+        queries = self._check_queries(queries, kind)
+        if not self.run.calls:
+            kept = self.run.maps[kind][place]
+            rows = kept[:, queries] if head is None else kept[head][queries]
+            return rows.to(torch.float32, copy=True)
+        call = self.run.calls[kind][place]
+        with torch.no_grad():
+            part = call.part(queries)
+            weights = part.weights() if head is None else part.head_weights(head)
+            return weights.float()
+
+    def map_rows(
+        self, layer: int, head: int, queries: slice | Sequence[int], kind: str | None = None
+    ) -> AttentionMap:
+        """The same for one head with its labels: a map of some queries and all keys.
+
+        Arguments and errors as `attention_rows`.
+        """
+        kind = self._kind(kind)
+        weights = self.attention_rows(layer, head, queries, kind)
+        queries = self._check_queries(queries, kind)
+        tokens = self.query_tokens(kind)
+        chosen = tokens[queries] if isinstance(queries, slice) else [tokens[at] for at in queries]
+        return AttentionMap(
+            values=weights.cpu().numpy(),
+            query_tokens=chosen,
+            key_tokens=self.key_tokens(kind),
+            layer=layer,
+            head=head,
+            kind=kind,
+            masked=self._masked_rows(layer, kind, queries),
+        )
+
+    def maps(self, kind: str | None = None) -> Iterator[AttentionMap]:
+        """All heads, layer by layer; of a long text never more than one map in memory."""
+        kind = self._kind(kind)
+        n_heads = self.n_heads(kind)
+        n_cells = n_heads * len(self.query_tokens(kind)) * len(self.key_tokens(kind))
         for layer in self.layers(kind):
-            for head, weights in enumerate(self.attention(layer, None, kind)):
-                yield self._map(weights, layer, head, kind)
+            if n_cells <= WHOLE_LAYER_CELLS:
+                for head, weights in enumerate(self.attention(layer, None, kind)):
+                    yield self._map(weights, layer, head, kind)
+            else:
+                for head in range(n_heads):
+                    yield self.map(layer, head, kind)
 
     @cached_property
     def logits(self) -> Float[Tensor, "token vocab"]:
@@ -227,6 +294,17 @@ class Trace:
             self._masks[same] = call.masked().cpu().numpy()
         return self._masks[same]
 
+    def _masked_rows(
+        self, layer: int, kind: Kind, queries: slice | Sequence[int]
+    ) -> np.ndarray | None:
+        """The rows of `_masked`, worked out for them alone."""
+        if not self.run.calls:
+            whole = self._masked(layer, kind)
+            return None if whole is None else whole[queries]
+        call = self.run.calls[kind][self._place(layer, kind)]
+        hidden: np.ndarray = call.part(queries).masked().cpu().numpy()
+        return hidden
+
     @cached_property
     def _masks(self) -> dict[tuple[int, bool, Kind], np.ndarray]:
         """What is hidden, by what hides it: computed once for all layers that are alike."""
@@ -256,6 +334,18 @@ class Trace:
                 f"There is no head {head}: {self.model.name} has {n_heads} heads a layer, counted "
                 f"from 0 to {n_heads - 1}."
             )
+
+    def _check_queries(self, queries: slice | Sequence[int], kind: Kind) -> slice | Sequence[int]:
+        if isinstance(queries, slice):
+            return queries
+        n_queries = len(self.query_tokens(kind))
+        for query in queries:
+            if not 0 <= query < n_queries:
+                raise SelectionError(
+                    f"There is no query {query}: the text has {n_queries}, counted from 0 to "
+                    f"{n_queries - 1}."
+                )
+        return [int(query) for query in queries]
 
     def _check_one_stack(self, name: str) -> None:
         if self.target_ids is not None:
