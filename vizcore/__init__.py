@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vizcore.catalog import CatalogEntry, entries
     from vizcore.combine import max_map, mean_map, mean_over_texts, without_keys
+    from vizcore.comparison import difference, differences
     from vizcore.encodings import (
         AlibiPositions,
         BiasPositions,
@@ -43,8 +44,10 @@ if TYPE_CHECKING:
     )
     from vizcore.fetch import is_fetched
     from vizcore.frames import Frame, head_to_watch, playback
+    from vizcore.head_metrics import head_scores
     from vizcore.likelihood import surprisal, trace_surprisal
     from vizcore.loading import load
+    from vizcore.map_metrics import map_scores
     from vizcore.maps import AttentionMap, HasMaps
     from vizcore.model import Model
     from vizcore.patterns import Pattern, describe, is_telling
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from vizcore.records import TrainingRecord, training_record
     from vizcore.resources import asset
     from vizcore.rollouts import attention_flow, rollout, rollout_layers
+    from vizcore.spans import by_sentences, by_spans, by_words
     from vizcore.steps import AttentionSteps, attention_steps
     from vizcore.tap import AttentionCall, Recorder
     from vizcore.trace import Trace
@@ -62,6 +66,7 @@ if TYPE_CHECKING:
     from vizcore.views.alternatives_view import alternatives_view
     from vizcore.views.figures import heatmap
     from vizcore.views.model_view import model_view
+    from vizcore.views.neuron_view import neuron_view
     from vizcore.views.page import View
     from vizcore.views.position_figures import (
         position_biases,
@@ -75,6 +80,7 @@ if TYPE_CHECKING:
     from vizcore.views.steps_view import steps_view
     from vizcore.views.tokens_view import tokens_view
     from vizcore.views.training_view import training_view
+    from vizcore.weighted import weighted_norms, weighted_norms_of_heads
     from vizcore.words import Words
 
 __version__ = "0.1.0"
@@ -125,17 +131,25 @@ __all__ = [
     "asset",
     "attention_flow",
     "attention_steps",
+    "by_sentences",
+    "by_spans",
+    "by_words",
     "describe",
+    "difference",
+    "differences",
     "entries",
+    "head_scores",
     "head_to_watch",
     "heatmap",
     "is_fetched",
     "is_telling",
     "load",
+    "map_scores",
     "max_map",
     "mean_map",
     "mean_over_texts",
     "model_view",
+    "neuron_view",
     "playback",
     "position_biases",
     "position_heatmap",
@@ -156,12 +170,15 @@ __all__ = [
     "training_record",
     "training_view",
     "translate",
+    "weighted_norms",
+    "weighted_norms_of_heads",
     "without_keys",
 ]
 
 _HOME = {
     "vizcore.catalog": ("CatalogEntry", "entries"),
     "vizcore.combine": ("max_map", "mean_map", "mean_over_texts", "without_keys"),
+    "vizcore.comparison": ("difference", "differences"),
     "vizcore.encodings": (
         "AlibiPositions",
         "BiasPositions",
@@ -172,8 +189,10 @@ _HOME = {
     ),
     "vizcore.fetch": ("is_fetched",),
     "vizcore.frames": ("Frame", "head_to_watch", "playback"),
+    "vizcore.head_metrics": ("head_scores",),
     "vizcore.likelihood": ("surprisal", "trace_surprisal"),
     "vizcore.loading": ("load",),
+    "vizcore.map_metrics": ("map_scores",),
     "vizcore.maps": ("AttentionMap", "HasMaps"),
     "vizcore.model": ("Model",),
     "vizcore.patterns": ("Pattern", "describe", "is_telling"),
@@ -182,6 +201,7 @@ _HOME = {
     "vizcore.records": ("TrainingRecord", "training_record"),
     "vizcore.resources": ("asset",),
     "vizcore.rollouts": ("attention_flow", "rollout", "rollout_layers"),
+    "vizcore.spans": ("by_sentences", "by_spans", "by_words"),
     "vizcore.steps": ("AttentionSteps", "attention_steps"),
     "vizcore.tap": ("AttentionCall", "Recorder"),
     "vizcore.trace": ("Trace",),
@@ -191,6 +211,7 @@ _HOME = {
     "vizcore.views.alternatives_view": ("alternatives_view",),
     "vizcore.views.figures": ("heatmap",),
     "vizcore.views.model_view": ("model_view",),
+    "vizcore.views.neuron_view": ("neuron_view",),
     "vizcore.views.page": ("View",),
     "vizcore.views.position_figures": (
         "position_biases",
@@ -204,6 +225,7 @@ _HOME = {
     "vizcore.views.steps_view": ("steps_view",),
     "vizcore.views.tokens_view": ("tokens_view",),
     "vizcore.views.training_view": ("training_view",),
+    "vizcore.weighted": ("weighted_norms", "weighted_norms_of_heads"),
     "vizcore.words": ("Words",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

@@ -94,6 +94,11 @@ class AttentionMap:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
+    def __repr__(self) -> str:
+        n_queries, n_keys = self.values.shape
+        of = "" if self.name == self.quantity else f" of {self.name}"
+        return f"AttentionMap({self.quantity}{of}, {n_queries} queries × {n_keys} keys)"
+
     @property
     def name(self) -> str:
         """What this is a map of, in words: "layer 3, head 2"."""

@@ -15,6 +15,8 @@ Span = tuple[int, int]
 """From the first position to the one after the last."""
 
 _JOINER = "\u200d"
+_JOINING = {_JOINER, "\u200c", *map(chr, range(0xE0020, 0xE0080))}
+"""Unseen themselves, but they decide how their neighbours are drawn."""
 _EXTENDING = {"Mn", "Mc", "Me", "Cf"}
 """Unicode's categories of what belongs to the character before: accents, signs, joiners."""
 _BETWEEN_LETTERS = frozenset("'’.·\u05f4")
@@ -31,6 +33,8 @@ _SINGLE = (
 _KATAKANA = ((0x30A1, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9F))
 _FLAGS = ((0x1F1E6, 0x1F1FF),)
 _SKIN = ((0x1F3FB, 0x1F3FF),)
+_BLANK = "⏎␍⇥·⍽□ "
+"""How white space is shown that is a token of its own, see `vizcore.tokens`."""
 _ENDS = frozenset(".!?…。！？؟۔।॥｡")
 _ENDS_WITHOUT_SPACE = frozenset("。！？｡")
 _CLOSING = frozenset("\"'”’»›)]}」』）】》〉")
@@ -76,11 +80,11 @@ class Words:
         """
         starts = [0]
         for place in range(1, len(self.texts)):
-            if self._is_blank(place):
+            if self.is_blank(place):
                 continue  # a line break by itself begins nothing: it belongs to what was before
             before = place - 1
             n_breaks = self.gaps[place].count("\n")
-            while before > starts[-1] and self._is_blank(before):
+            while before > starts[-1] and self.is_blank(before):
                 n_breaks += self.texts[before].count("⏎") + self.gaps[before].count("\n")
                 before -= 1
             if (
@@ -94,18 +98,19 @@ class Words:
 
     def joined(self, span: Span) -> str:
         """The words of a span as running text."""
-        words = [place for place in range(*span) if not self._is_blank(place)]
+        words = [place for place in range(*span) if not self.is_blank(place)]
         shown = "".join(
             (" " if self._spaced(place) else "") + self.texts[place] for place in words
         ).strip()
         return shown or "".join(self.texts[place] for place in range(*span))
 
-    def _spaced(self, place: int) -> bool:
-        blank = place > 0 and self._is_blank(place - 1)
-        return blank or self.gaps[place] != "" or self.special[place]
+    def is_blank(self, number: int) -> bool:
+        """Whether the word is white space that a token has for itself, such as a line break."""
+        return not self.special[number] and not self.texts[number].strip(_BLANK)
 
-    def _is_blank(self, place: int) -> bool:
-        return not self.special[place] and not self.texts[place].strip("⏎␍⇥·⍽□")
+    def _spaced(self, place: int) -> bool:
+        blank = place > 0 and self.is_blank(place - 1)
+        return blank or self.gaps[place] != "" or self.special[place]
 
     def _ends_sentence(self, before: int, place: int, *, first: int) -> bool:
         closes = before
@@ -161,10 +166,20 @@ def words_from_spans(text: str, spans: Sequence[Span | None], labels: Sequence[s
         while gap_start > 0 and text[gap_start - 1].isspace():
             gap_start -= 1
         gap = text[gap_start:begin] + whole[: len(whole) - len(whole.lstrip())]
-        texts.append(shown if shown and its else "".join(labels[first:last]))
+        texts.append(_visible(shown) if shown and its else "".join(labels[first:last]))
         special.append(not its)
         gaps.append(gap if shown and its else "")
     return Words(tuple(numbers), tuple(texts), tuple(special), tuple(gaps))
+
+
+def _visible(text: str) -> str:
+    """The text without what would reorder others or trace nothing; what joins letters stays."""
+    return "".join(
+        f"⟨{ord(character):X}⟩"
+        if unicodedata.category(character) in ("Cc", "Cf") and character not in _JOINING
+        else character
+        for character in text
+    )
 
 
 def _is_space_before(
