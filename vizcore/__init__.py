@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from vizcore.translation import Translation, translate
     from vizcore.views.alternatives_view import alternatives_view
     from vizcore.views.figures import heatmap
+    from vizcore.views.head_view import head_view
     from vizcore.views.model_view import model_view
     from vizcore.views.neuron_view import neuron_view
     from vizcore.views.page import View
@@ -140,6 +141,7 @@ __all__ = [
     "entries",
     "head_scores",
     "head_to_watch",
+    "head_view",
     "heatmap",
     "is_fetched",
     "is_telling",
@@ -210,6 +212,7 @@ _HOME = {
     "vizcore.translation": ("Translation", "translate"),
     "vizcore.views.alternatives_view": ("alternatives_view",),
     "vizcore.views.figures": ("heatmap",),
+    "vizcore.views.head_view": ("head_view",),
     "vizcore.views.model_view": ("model_view",),
     "vizcore.views.neuron_view": ("neuron_view",),
     "vizcore.views.page": ("View",),

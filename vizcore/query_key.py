@@ -55,7 +55,8 @@ class QueryScores:
     @cached_property
     def products(self) -> Float[np.ndarray, "key d_head"]:
         """Query times key, dimension by dimension: what each adds to the dot product."""
-        return self.query * self.key
+        products: Float[np.ndarray, "key d_head"] = self.query * self.key
+        return products
 
     @cached_property
     def dots(self) -> Float[np.ndarray, " key"]:
