@@ -10,6 +10,7 @@ import codecs
 import json
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import groupby, takewhile
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -65,8 +66,27 @@ def _offsets(
     for n_before in (0, 1):  # what a decoder reads begins with a token to start from
         n_shared = len(token_ids) - n_before
         if n_shared <= len(ids) and list(token_ids[n_before:]) == ids[:n_shared]:
-            return [*[None] * n_before, *((start, stop) for start, stop in offsets[:n_shared])]
+            spans = [(start, stop) for start, stop in offsets[:n_shared]]
+            return [*[None] * n_before, *_in_bytes(tokenizer, ids, text, spans)]
     return None
+
+
+def _in_bytes(
+    tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], text: str, spans: list[Span]
+) -> list[Span]:
+    """The same spans, but for bytes that were all said to be of one stretch of characters."""
+    added = tokenizer.added_tokens_decoder
+    finer: list[Span] = []
+    for (start, stop), run in groupby(range(len(spans)), key=lambda place: spans[place]):
+        places = list(run)
+        if len(places) > 1 and stop - start > 1:
+            parts = [piece_of(tokenizer, ids[place], added) for place in places]
+            spelled, its = _spelled([part for part in parts if isinstance(part, bytes)])
+            if len(its) == len(parts) and spelled == text[start:stop]:
+                finer += [(start + first, start + last) for first, last in its]
+                continue
+        finer += [(start, stop)] * len(places)
+    return finer
 
 
 def _from_pieces(
@@ -74,34 +94,45 @@ def _from_pieces(
 ) -> tuple[str, list[Span | None]]:
     """The text that the tokens spell, and the characters of each."""
     added = tokenizer.added_tokens_decoder
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
     is_word_piece = _is_word_piece(tokenizer)
+    parts = [
+        None if token_id in special else piece_of(tokenizer, token_id, added)
+        for token_id in token_ids
+    ]
     text = ""
     spans: list[Span | None] = []
-    for token_id in token_ids:
-        if token_id in special:
-            text += decoder.decode(b"", final=True) + " "
-            decoder.reset()
+    for place, part in enumerate(parts):
+        if len(spans) > place:
+            continue  # a byte that was read with those before it
+        if part is None:
+            text += " "
             spans.append(None)
-            continue
-        part = piece_of(tokenizer, token_id, added)
-        if isinstance(part, bytes):
-            start = len(text)  # of a character of which some bytes may have come already
-            text += decoder.decode(part)
-            pending = bool(decoder.getstate()[0])
-            spans.append((start, len(text) + pending))
-            continue
-        text += decoder.decode(b"", final=True)
-        decoder.reset()
-        if is_word_piece and not part.startswith(_CONTINUES):
-            text += " "
-        part = part.removeprefix(_CONTINUES) if is_word_piece else part
-        spans.append((len(text), len(text) + len(part)))
-        text += part
-        if str(tokenizer.convert_ids_to_tokens(token_id)).endswith(_END_OF_WORD):
-            text += " "
-    text += decoder.decode(b"", final=True)
-    return text, [span and (span[0], min(span[1], len(text))) for span in spans]
+        elif isinstance(part, bytes):
+            run = takewhile(lambda part: isinstance(part, bytes), parts[place:])
+            spelled, its = _spelled([part for part in run if isinstance(part, bytes)])
+            spans += [(len(text) + first, len(text) + last) for first, last in its]
+            text += spelled
+        else:
+            goes_on = is_word_piece and part.startswith(_CONTINUES)
+            text += " " if is_word_piece and not goes_on else ""
+            part = part.removeprefix(_CONTINUES) if goes_on else part
+            spans.append((len(text), len(text) + len(part)))
+            name = str(tokenizer.convert_ids_to_tokens(token_ids[place]))
+            text += part + (" " if name.endswith(_END_OF_WORD) else "")
+    return text, spans
+
+
+def _spelled(parts: Sequence[bytes]) -> tuple[str, list[Span]]:
+    """The text that these bytes spell, and the characters of which each part has some bytes."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text = ""
+    spans = []
+    for part in parts:
+        start = len(text)
+        text += decoder.decode(part)
+        begun = bool(decoder.getstate()[0])  # a character whose other bytes are still to come
+        spans.append((start, len(text) + begun))
+    return text + decoder.decode(b"", final=True), spans
 
 
 @lru_cache(maxsize=64)

@@ -83,14 +83,12 @@ class Words:
             if self.is_blank(place):
                 continue  # a line break by itself begins nothing: it belongs to what was before
             before = place - 1
-            n_breaks = self.gaps[place].count("\n")
             while before > starts[-1] and self.is_blank(before):
-                n_breaks += self.texts[before].count("⏎") + self.gaps[before].count("\n")
                 before -= 1
             if (
                 self.special[place]
                 or self.special[before]
-                or n_breaks > 1
+                or self.gaps[place].count("\n") > 1
                 or self._ends_sentence(before, place, first=starts[-1])
             ):
                 starts.append(place)
@@ -150,9 +148,10 @@ def words_from_spans(text: str, spans: Sequence[Span | None], labels: Sequence[s
         for span in spans
     ]
     starts: list[int] = []
+    last = -1  # of the words that have been carried so far
     for place, words in enumerate(touched):
-        before = touched[place - 1] if place else []
-        alone = not words or not before or words[0] != before[-1]
+        alone = not words or not place or not touched[place - 1] or words[0] > last
+        last = max([last, *words])
         if place == 0 or (alone and not _is_space_before(text, spans, touched, place)):
             starts.append(place)
     numbers, texts, special, gaps = [], [], [], []
