@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -23,6 +23,9 @@ from vizcore.attention import attention, attention_weights, visible_keys
 
 IMPLEMENTATION = "headlight"
 """The name under which `attend` is registered with transformers."""
+SOFTMAX_ARGUMENTS = ("indices", "sinks", "bias")
+"""How arguments are called that change a softmax. `attend` refuses those that it does not know,
+which sends a network into its eager mode; all others (positions, lengths) change nothing here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,17 +171,27 @@ def attend(
     softcap: float | int | None = None,
     s_aux: Tensor | None = None,
     position_bias: Tensor | None = None,
-    **_others: object,
+    indices: Tensor | None = None,
+    **others: object,
 ) -> tuple[Float[Tensor, "batch query head d_value"], None]:
     """Attention as transformers' layers ask for it; records the call if somebody listens.
 
-    The signature is that of `transformers.AttentionInterface`: `s_aux` are attention sinks, a
-    sliding window is part of the mask already. Plain calls go to PyTorch's fused kernels; soft
-    caps and sinks, which those don't know, to the formula in `vizcore.attention`.
+    The signature is that of `transformers.AttentionInterface`: `s_aux` are attention sinks,
+    `indices` (batch, query, chosen) the keys that an indexer lets each query look at; a sliding
+    window is part of the mask already. Plain calls go to PyTorch's fused kernels; soft caps and
+    sinks, which those don't know, to the formula in `vizcore.attention`.
 
     Returns:
         The heads' outputs, (batch, query, head, d_value), and None: weights are computed later.
+
+    Raises:
+        TypeError: if the layer gives something else that belongs into its softmax.
     """
+    for name, given in others.items():
+        if name.endswith(SOFTMAX_ARGUMENTS) and isinstance(given, Tensor):
+            raise TypeError(f"{type(module).__name__} attends with {name}, unknown to the formula.")
+    if indices is not None:
+        attention_mask = _among(indices, attention_mask, n_keys=key.shape[2])
     causal = is_causal if is_causal is not None else getattr(module, "is_causal", True)
     causal = bool(causal) and attention_mask is None and query.shape[2] > 1
 
@@ -223,6 +236,18 @@ def attend(
         position_bias=position_bias,
     )
     return output.transpose(1, 2).contiguous(), None
+
+
+def _among(
+    indices: Int[Tensor, "batch query chosen"], mask: Tensor | None, *, n_keys: int
+) -> Tensor:
+    """The mask, (batch, 1, query, key), with all keys hidden that are not among the chosen."""
+    batch, n_queries, _ = indices.shape
+    hidden = torch.ones(batch, n_queries, n_keys, dtype=torch.bool, device=indices.device)
+    hidden = hidden.scatter(-1, indices.long(), False)[:, None]
+    if mask is None:
+        return ~(hidden | hidden.new_ones(n_queries, n_keys).triu(n_keys - n_queries + 1))
+    return mask & ~hidden if mask.dtype == torch.bool else mask.masked_fill(hidden, -torch.inf)
 
 
 def _of_text(tensor: Tensor | None, batch: int) -> Tensor | None:
