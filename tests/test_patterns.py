@@ -164,8 +164,48 @@ def test_cross_attention_never_speaks_of_previous_tokens_even_if_the_tokens_are_
     values[np.arange(1, 6), np.arange(5)] = 0.9
     values[0, 3] = 0.9
     pattern = describe(AttentionMap(values, BERT, BERT, kind="cross"))
-    assert pattern.name == "focused"
-    assert pattern.text == "picks one token for each query, 0.90"
+    assert pattern.name == "aligned"
+
+
+def test_cross_attention_that_moves_with_the_query_is_measured_by_what_the_query_decides() -> None:
+    values = np.full((3, 4), 0.05)
+    values[(0, 1, 2), (2, 0, 3)] = 0.85
+    entropy = -(0.85 * math.log(0.85) + 3 * 0.05 * math.log(0.05))
+    mean_row = [0.95 / 3, 0.15 / 3, 0.95 / 3, 0.95 / 3]
+    information = -sum(weight * math.log(weight) for weight in mean_row) - entropy
+    pattern = describe(AttentionMap(values, ("le", "chat", "dort"), ("a", "cat", "is", "asleep")))
+    assert pattern.name == "aligned"
+    assert pattern.score == pytest.approx(information / math.log(3), abs=1e-6)
+    assert pattern.text == f"looks at a different place for each query, {pattern.score:.2f}"
+
+
+def test_cross_attention_that_is_the_same_for_every_query_is_not_called_different() -> None:
+    values = np.tile([0.25, 0.2, 0.2, 0.2, 0.15], (4, 1))
+    pattern = describe(AttentionMap(values, "abcd", "vwxyz", kind="cross"))
+    assert pattern.text == "spreads over about 5 tokens"
+
+
+def test_a_single_query_has_no_other_to_look_elsewhere_than() -> None:
+    map = AttentionMap([[0.02, 0.02, 0.94, 0.02]], "a", "wxyz", kind="cross")
+    assert describe(map).text == "picks one token for each query, 0.94"
+
+
+def test_what_followed_the_same_token_before_counts_where_it_is_not_the_token_before() -> None:
+    tokens = ("one", "fish", "two", "fish", "red", "one", "fish", "two", "fish")
+    n = len(tokens)
+    after = np.zeros((n, n), dtype=bool)
+    for query in range(n):
+        for key in range(query - 1):
+            after[query, key + 1] = tokens[key] == tokens[query]
+    masked = np.triu(np.ones((n, n), dtype=bool), 1)
+    weights = np.where(masked, 0, np.exp(5.0 * after))
+    values = weights / weights.sum(axis=1, keepdims=True)
+    # Query 3, "fish", has seen "fish two", and 8 has seen it twice, the last time just before it.
+    expected = mean([float(values[query][after[query]].sum()) for query in (5, 6, 7)])
+    pattern = describe(AttentionMap(values, tokens, tokens, masked=masked))
+    assert pattern.name == "induction"
+    assert pattern.score == pytest.approx(expected, abs=1e-6)
+    assert pattern.text == f"looks at what followed the same token before, {expected:.2f}"
 
 
 def test_the_last_queries_of_a_longer_text_know_their_own_positions() -> None:
@@ -259,3 +299,10 @@ def test_a_map_to_begin_with_looks_plainly_at_neighbours_or_copies() -> None:
     assert is_telling(AttentionMap(previous, tokens, tokens))
     assert not is_telling(AttentionMap(first, tokens, tokens))
     assert not is_telling(AttentionMap(previous / 2 + 1 / 12, tokens, tokens))
+
+
+def test_a_map_of_another_text_to_begin_with_looks_elsewhere_for_each_query() -> None:
+    aligned = np.full((3, 4), 0.02)
+    aligned[(0, 1, 2), (2, 0, 3)] = 0.94
+    assert is_telling(AttentionMap(aligned, "abc", "wxyz", kind="cross"))
+    assert not is_telling(AttentionMap(np.full((3, 4), 0.25), "abc", "wxyz", kind="cross"))

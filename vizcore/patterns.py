@@ -1,22 +1,30 @@
 """What a head mostly does, in words: maps -> "looks at the previous token, 0.91".
 
-The idea: each thing a head may do (look at the previous token, at the first one, ...) is a set of
-keys for every query; its score is the weight that falls on that set, averaged over those queries
-for which it cannot be confused with something else. These are descriptions of one map of one text,
-not claims about the head: for those, measure over many texts, or ablate it.
+The idea: of all that a head may do (`vizcore.targets`), it is said to do what it does most beyond
+chance. These are descriptions of one map of one text, not claims about the head: for those take
+`head_scores`, which measures over many texts, or ablate it.
 """
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from vizcore.errors import ShapeError
+from vizcore.information import entropies, most_information, mutual_information, shares
 from vizcore.maps import AttentionMap
+from vizcore.targets import (
+    MIN_QUERIES_TO_REPEAT,
+    SPACE_MARKS,
+    Targets,
+    at_each_query,
+    looks_at_itself,
+    measure,
+    rows_of,
+    targets_in_itself,
+)
 
 MOSTLY = 0.5
 """From this mean weight on, a head "looks at" something; below it, "looks partly at"."""
@@ -30,15 +38,14 @@ PARTLY = 0.3
 BEYOND_CHANCE = 0.2
 """How far a score must be above that of uniform attention, as a share of what was left to gain."""
 
-MIN_QUERIES_TO_REPEAT = 2
-"""A habit such as looking at copies of the same token takes at least so many queries that can."""
+TELLING = ("previous", "next", "same", "induction", "aligned")
+"""What a newcomer understands at once."""
+
+ALIGNED = ("aligned", "a different place for each query")
+"""Of attention to another text: the name and the words for what no set of keys describes."""
 
 FOCUSED = 2.0
 """A head whose queries each spread over fewer tokens than this picks one token a query."""
-
-_SPECIAL = re.compile(r"\[[A-Z][A-Z0-9_]*\]|<[^<>\s]+>")
-_SPACE_MARKS = "Ġ▁·␣ \t"
-_LINE_BREAKS = frozenset("\n\r⏎↵Ċ")
 
 
 @dataclass(frozen=True)
@@ -46,10 +53,12 @@ class Pattern:
     """What a head mostly does.
 
     Args:
-        name: "previous", "next", "itself", "first", "same", "separator", "punctuation", "end",
-            "fixed"; "focused" or "spread" if none of these; "alone" if no query has a choice;
-            "undefined" for a map without numbers, "values" for one with negative numbers.
-        score: the mean weight; for "spread" the number of tokens; for "values" the largest size.
+        name: "previous", "next", "itself", "first", "same", "induction", "separator",
+            "punctuation", "end", "fixed", "aligned"; "focused" or "spread" if none of these;
+            "alone" if no query has a choice; "undefined" for a map without numbers, "values" for
+            one with negative numbers. In the summaries of `head_scores` "near" and "duplicate" too.
+        score: the mean weight; for "aligned" the share of what the query could decide; for
+            "spread" the number of tokens; for "values" the largest size.
         text: the same for people: "looks at the previous token, 0.91".
     """
 
@@ -73,11 +82,12 @@ def describe(map: AttentionMap) -> Pattern:
 def is_telling(map: AttentionMap) -> bool:
     """Whether a newcomer sees at once what this head does: a good map to begin with.
 
-    It looks at neighbours or at copies of a token (not at the first token, as most heads of a
-    decoder do, nor at itself), with a mean weight of at least `PLAINLY`.
+    It looks at neighbours, at copies of a token or at what followed one (not at the first token, as
+    most heads of a decoder do, nor at itself), or, of another text, at a different place for each
+    query; with a score of at least `PLAINLY`.
     """
     pattern = describe(map)
-    return pattern.name in ("previous", "next", "same") and pattern.score >= PLAINLY
+    return pattern.name in TELLING and pattern.score >= PLAINLY
 
 
 def describe_all(
@@ -101,6 +111,8 @@ def describe_all(
 
     - single keys: "previous" p - 1, "next" p + 1, "itself" p, "first" 0;
     - "same": every other key with the same token;
+    - "induction": every key after one of those, but not p itself, for queries for which p - 1 is
+      none of them (Olsson et al. 2022), if there are at least 3;
     - "separator": special tokens such as `[SEP]` or `</s>`, but not the one at key 0 or at p;
     - "punctuation": tokens of nothing but punctuation or line breaks, but not that at key 0 or p;
     - "fixed": of the other keys the one with the most weight in all, for queries that are not at
@@ -109,7 +121,10 @@ def describe_all(
     Attention to another text:
 
     - "end": the last key;
-    - "fixed": of the other keys the one with the most weight in all.
+    - "fixed": of the other keys the one with the most weight in all;
+    - "aligned": no set of keys. Its score is the mutual information of query and key, with equally
+      likely queries, as a share of the most that there can be, ln min(queries, keys): 0 if all
+      rows are alike, 1 if each query looks at a place of its own. Chance is 0.
 
     A candidate is named if its score is at least `PARTLY` and beats uniform attention over the
     visible keys by at least `BEYOND_CHANCE` of the distance between that and 1; of several, the
@@ -144,89 +159,88 @@ def describe_all(
             )[0]
             for one_head, one_mask in zip(values, masked, strict=True)
         ]
-    visible = ~masked
-    n_visible = visible.sum(axis=1)
-    usable = np.isfinite(values).all(axis=2) & (n_visible > 1)
-    weights = np.where(np.isfinite(values), values, 0)
-    usable &= weights.sum(axis=2) > 0
-    n_heads = len(values)
-    if kind != "cross" and tuple(query_tokens) == tuple(key_tokens)[n_keys - n_queries :]:
-        candidates = list(_self_candidates(tuple(key_tokens), n_queries))
+    weights, visible, usable = rows_of(values, masked)
+    if looks_at_itself(query_tokens, key_tokens, kind):
         own = np.arange(n_keys - n_queries, n_keys)
+        candidates = list(targets_in_itself(tuple(key_tokens), n_queries))
         candidates += _favourites(key_tokens, weights, usable, own=own, besides=0)
     else:
-        end = _at_each_query(np.arange(n_keys) == n_keys - 1, n_queries)
+        end = at_each_query(np.arange(n_keys) == n_keys - 1, n_queries)
         last = np.full(n_queries, n_keys - 1)
-        candidates = [_Candidate("end", "the end token", end, key=last)]
+        candidates = [Targets("end", "the end token", end, key=last)]
         candidates += _favourites(key_tokens, weights, usable, own=None, besides=n_keys - 1)
-    scores = np.zeros((len(candidates), n_heads))
-    gains = np.full((len(candidates), n_heads), -np.inf)
-    for index, candidate in enumerate(candidates):
-        scores[index], gains[index] = _score(candidate, weights, visible, usable)
+    names = [(candidate.name, candidate.words) for candidate in candidates]
+    rated = [_rate(candidate, weights, visible, usable) for candidate in candidates]
+    if not looks_at_itself(query_tokens, key_tokens, kind):
+        names.append(ALIGNED)
+        aligned = _alignment(weights, visible, usable)
+        rated.append((aligned, aligned))
+    scores = np.array([score for score, _ in rated])
+    gains = np.array([gain for _, gain in rated])
     patterns = []
-    for head in range(n_heads):
+    for head in range(len(values)):
         special = _special_case(values[head], usable[head])
+        best = best_named(scores[:, head], gains[:, head])
         if special is not None:
             patterns.append(special)
-            continue
-        named = (scores[:, head] >= PARTLY) & (gains[:, head] >= BEYOND_CHANCE)
-        if named.any():
-            best = int(np.argmax(np.where(named, gains[:, head], -np.inf)))
-            patterns.append(candidates[best].found(float(scores[best, head])))
+        elif best is not None:
+            name, words = names[best]
+            score = float(scores[best, head])
+            patterns.append(Pattern(name, score, looking_at(words, score)))
         else:
             patterns.append(_unnamed(weights[head][usable[head]]))
     return patterns
 
 
-@dataclass(frozen=True, eq=False)
-class _Candidate:
-    """Something a head may do: the keys that it would look at, for every query.
-
-    `key` says the same as `targets` where that is one key a query at most (-1: none), and makes
-    adding up the weights on it quick.
-    """
-
-    name: str
-    words: str
-    targets: Bool[np.ndarray, "query key"]
-    key: Int[np.ndarray, " query"] | None = None
-    told_apart: Bool[np.ndarray, " query"] | None = None
-    min_queries: int = 1
-    heads: Bool[np.ndarray, " head"] | None = None
-
-    def found(self, score: float) -> Pattern:
-        verb = "looks at" if score >= MOSTLY else "looks partly at"
-        return Pattern(self.name, score, f"{verb} {self.words}, {score:.2f}")
+def best_named(scores: Float[np.ndarray, " name"], gains: Float[np.ndarray, " name"]) -> int | None:
+    """Which of several names fits best: the one that most beats chance, or None if none does."""
+    named = (scores >= PARTLY) & (gains >= BEYOND_CHANCE)
+    return int(np.argmax(np.where(named, gains, -np.inf))) if named.any() else None
 
 
-def _score(
-    candidate: _Candidate,
+def looking_at(words: str, score: float) -> str:
+    """What a score means, for people: "looks partly at the previous token, 0.41"."""
+    verb = "looks at" if score >= MOSTLY else "looks partly at"
+    return f"{verb} {words}, {score:.2f}"
+
+
+def spreading(n_tokens: float) -> str:
+    """The same for a head that looks at nothing that has a name."""
+    return f"spreads over about {n_tokens:.0f} tokens"
+
+
+def gain_over(score: Any, chance: Any) -> Any:
+    """How far a score is beyond chance, as a share of what was left to gain."""
+    return (score - chance) / (1 - chance)
+
+
+def _rate(
+    candidate: Targets,
     weights: Float[np.ndarray, "head query key"],
     visible: Bool[np.ndarray, "query key"],
     usable: Bool[np.ndarray, "head query"],
 ) -> tuple[Float[np.ndarray, " head"], Float[np.ndarray, " head"]]:
-    """The mean weight on the targets, and how far it is beyond chance; -inf if none counts."""
-    targets = candidate.targets & visible
-    n_targets, n_visible = targets.sum(axis=1), visible.sum(axis=1)
-    counts = (n_targets > 0) & (n_targets < n_visible)
-    if candidate.told_apart is not None:
-        counts &= candidate.told_apart
-    counted = usable & counts
-    n_counted = counted.sum(axis=1)
-    if not counts.any():
-        return np.zeros(len(weights)), np.full(len(weights), -np.inf)
-    if candidate.key is None:
-        on_targets = np.einsum("hqk,qk->hq", weights, targets.astype(weights.dtype))
-    else:
-        queries = np.arange(len(targets))
-        on_targets = np.where(n_targets > 0, weights[:, queries, candidate.key], 0)
-    divisor = np.maximum(n_counted, 1)
-    score = (on_targets * counted).sum(axis=1, dtype=np.float64) / divisor
-    chance = (counted * (n_targets / np.maximum(n_visible, 1))).sum(axis=1) / divisor
-    holds = n_counted >= candidate.min_queries
+    """The mean weight on the targets, and how far it is beyond chance; -inf if it is no habit."""
+    measured = measure(candidate, weights, visible, usable)
+    divisor = np.maximum(measured.n_queries, 1)
+    score, chance = measured.weight / divisor, measured.chance / divisor
+    holds = measured.n_queries >= candidate.min_queries
     if candidate.heads is not None:
         holds &= candidate.heads
-    return score, np.where(holds, (score - chance) / (1 - chance), -np.inf)
+    return score, np.where(holds, gain_over(score, chance), -np.inf)
+
+
+def _alignment(
+    weights: Float[np.ndarray, "head query key"],
+    visible: Bool[np.ndarray, "query key"],
+    usable: Bool[np.ndarray, "head query"],
+) -> Float[np.ndarray, " head"]:
+    """The mutual information of query and key, as a share of the most that there can be."""
+    if not (visible == visible[:1]).all():
+        return np.zeros(len(weights))
+    information = mutual_information(shares(weights), usable)
+    share: np.ndarray = information / most_information(visible, usable)
+    return share
 
 
 def _special_case(
@@ -244,52 +258,11 @@ def _special_case(
 
 
 def _unnamed(weights: Float[np.ndarray, "query key"]) -> Pattern:
-    shares = weights / weights.sum(axis=1, keepdims=True)
-    logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
-    n_tokens = float(np.exp(-(shares * logs).sum(axis=1).mean()))
+    n_tokens = float(np.exp(entropies(shares(weights[None])[0]).mean()))
     if n_tokens < FOCUSED:
         score = float(weights.max(axis=1).mean())
         return Pattern("focused", score, f"picks one token for each query, {score:.2f}")
-    return Pattern("spread", n_tokens, f"spreads over about {n_tokens:.0f} tokens")
-
-
-@lru_cache(maxsize=1)
-def _self_candidates(tokens: tuple[str, ...], n_queries: int) -> tuple[_Candidate, ...]:
-    """The same for all heads of a text, so those of the last text are kept."""
-    n_keys = len(tokens)
-    keys = np.arange(n_keys)
-    own = keys[n_keys - n_queries :, None]
-    single = {
-        "previous": ("the previous token", own - 1),
-        "first": ("the first token", np.zeros_like(own)),
-        "itself": ("itself", own),
-        "next": ("the next token", own + 1),
-    }
-    where = np.hstack([position for _, position in single.values()])
-    candidates = [
-        _Candidate(
-            name,
-            words,
-            keys == position,
-            key=np.where((position >= 0) & (position < n_keys), position, -1)[:, 0],
-            told_apart=(where == position).sum(axis=1) == 1,
-        )
-        for name, (words, position) in single.items()
-    ]
-    elsewhere = (keys != own) & (keys != 0)
-    first_seen: dict[str, int] = {}
-    same = np.array([first_seen.setdefault(token, key) for key, token in enumerate(tokens)])
-    copies = (same[own] == same) & (keys != own)
-    separators = sorted({token.strip() for token in tokens[1:] if _is_special(token)})
-    words = separators[0] if len(separators) == 1 else "special tokens"
-    is_special = np.array([_is_special(token) for token in tokens], dtype=bool)
-    is_punctuation = np.array([_is_punctuation(token) for token in tokens], dtype=bool)
-    return (
-        *candidates,
-        _Candidate("same", "copies of the same token", copies, min_queries=MIN_QUERIES_TO_REPEAT),
-        _Candidate("separator", words, is_special & elsewhere),
-        _Candidate("punctuation", "punctuation", is_punctuation & elsewhere),
-    )
+    return Pattern("spread", n_tokens, spreading(n_tokens))
 
 
 def _favourites(
@@ -299,7 +272,7 @@ def _favourites(
     *,
     own: Int[np.ndarray, " query"] | None,
     besides: int,
-) -> list[_Candidate]:
+) -> list[Targets]:
     """The keys that have the most weight of a head, besides one: "fixed"."""
     n_queries, n_keys = weights.shape[1:]
     if n_keys < 2 or not len(weights):
@@ -309,10 +282,10 @@ def _favourites(
     column = np.arange(n_keys)
     favourite = totals.argmax(axis=1)
     return [
-        _Candidate(
+        Targets(
             "fixed",
-            f"one place, “{tokens[key].strip(_SPACE_MARKS) or tokens[key]}”",
-            _at_each_query(column == key, n_queries),
+            f"one place, “{tokens[key].strip(SPACE_MARKS) or tokens[key]}”",
+            at_each_query(column == key, n_queries),
             key=np.full(n_queries, key),
             told_apart=None if own is None else np.abs(own - key) > 1,
             min_queries=max(MIN_QUERIES_TO_REPEAT, n_queries // 2),
@@ -320,20 +293,3 @@ def _favourites(
         )
         for key in np.unique(favourite)
     ]
-
-
-def _at_each_query(keys: Bool[np.ndarray, " key"], n_queries: int) -> Bool[np.ndarray, "query key"]:
-    return np.tile(keys, (n_queries, 1))
-
-
-def _is_special(token: str) -> bool:
-    return _SPECIAL.fullmatch(token.strip()) is not None
-
-
-def _is_punctuation(token: str) -> bool:
-    if _is_special(token):
-        return False
-    marks = token.strip(_SPACE_MARKS)
-    return bool(marks) and all(
-        mark in _LINE_BREAKS or unicodedata.category(mark).startswith("P") for mark in marks
-    )
