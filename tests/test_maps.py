@@ -56,6 +56,13 @@ def test_a_map_is_called_what_it_is_of(fields: dict[str, object], name: str) -> 
     assert made(**fields).name == name
 
 
+def test_a_map_is_shown_as_what_it_is_and_not_as_all_its_numbers() -> None:
+    assert repr(made()) == "AttentionMap(attention, 2 queries × 3 keys)"
+    assert repr(made(layer=3, head=2, quantity="rollout")) == (
+        "AttentionMap(rollout of layer 3, head 2, 2 queries × 3 keys)"
+    )
+
+
 def test_a_frame_has_one_row_a_cell_query_by_query() -> None:
     frame = made().to_frame()
     assert list(frame.columns) == ["query", "query_token", "key", "key_token", "value", "masked"]

@@ -145,7 +145,7 @@ def test_spans_of_single_tokens_change_nothing(n: int, seed: int) -> None:
     np.testing.assert_array_equal(by_spans(map, []).values, map.values)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data(), n=st.integers(1, 8), seed=SEEDS)
 def test_rows_still_sum_to_one_whatever_the_spans(data: st.DataObject, n: int, seed: int) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, n), max_size=6)))

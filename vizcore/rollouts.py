@@ -284,6 +284,13 @@ def _joint_steps(
     """Encoder, then the decoder's own attention and the cross-attention of each layer in turn."""
     n_target, n_source = shape
     target, text = slice(0, n_target), slice(n_target, None)
+    if not isinstance(source, HasMaps):
+        for kind in ("encoder", "decoder"):
+            if not any(map.kind == kind for map in source):
+                raise SelectionError(
+                    "A rollout of kind 'cross' goes through encoder and decoder, and there are no "
+                    f"maps of kind {kind!r}: give a trace, or all maps of one."
+                )
     own = _layers(source, "decoder", heads=heads)
     for map in chain(
         _layers(source, "encoder", heads=heads, without=without),
