@@ -132,7 +132,7 @@ def test_a_network_that_reads_no_text_is_refused_in_words() -> None:
 
 
 def test_a_network_that_fails_on_a_few_tokens_is_refused_with_the_reason() -> None:
-    network = tiny.tiny_network("xmod", languages=["en_XX", "de_DE"])
+    network = tiny.tiny_network("xmod", default_language=None)
     with pytest.raises(vizcore.CaptureError) as error:
         find_capture(network)
     assert str(error.value) == (

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils.generic import ModelOutput
 
@@ -24,6 +24,8 @@ from vizcore.banded import full_maps, plain_maps
 from vizcore.tap import AttentionCall, Recorder
 
 Kind = Literal["decoder", "encoder", "cross"]
+CHARACTERS = 0x110000
+"""How many there are in Unicode."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,10 +236,20 @@ def without_cache(module: nn.Module) -> dict[str, Any]:
     return {"use_cache": False} if "use_cache" in takes else {}
 
 
+def text_config(network: PreTrainedModel) -> PreTrainedConfig:
+    """The configuration of the network's text part; the whole one if there is more than one."""
+    try:
+        found: PreTrainedConfig = network.config.get_text_config()
+    except ValueError:
+        return network.config
+    return found
+
+
 def vocabulary_size(network: PreTrainedModel) -> int:
     """How many token ids the network knows."""
     try:
         embeddings: Any = network.get_input_embeddings()
         return int(embeddings.num_embeddings)
-    except (NotImplementedError, AttributeError):  # CANINE, for one, reads characters
-        return int(network.config.get_text_config().vocab_size)
+    except (NotImplementedError, AttributeError):
+        known: int | None = getattr(text_config(network), "vocab_size", None)
+        return CHARACTERS if known is None else known  # CANINE reads characters

@@ -14,13 +14,17 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from transformers import (
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from vizcore.capture import Capture, Kind, reads_two_texts, run, text_inputs, vocabulary_size
+from vizcore.capture import (
+    Capture,
+    Kind,
+    reads_two_texts,
+    run,
+    text_config,
+    text_inputs,
+    vocabulary_size,
+)
 from vizcore.decoding import end_ids
 from vizcore.errors import (
     EmptyTextError,
@@ -119,7 +123,7 @@ class Model:
         last = max(self.layers(self._main_kind))
         if self.kind == "encoder-decoder":
             return last + 1
-        return max(last + 1, _configured(self.network.config, "num_hidden_layers", "n_layer") or 0)
+        return max(last + 1, _configured(self.network, "num_hidden_layers", "n_layer") or 0)
 
     @property
     def n_heads(self) -> int:
@@ -147,7 +151,7 @@ class Model:
     def _limit(self, *names: str) -> int | None:
         """The longest text in tokens, stated by the first of these settings that there is."""
         config = self.network.config
-        positions = _configured(config, *names)
+        positions = _configured(self.network, *names)
         if positions is not None:
             # RoBERTa and its kin begin to count after the padding id.
             table = getattr(_embeddings(self.network), "position_embeddings", None)
@@ -343,11 +347,11 @@ class Model:
         return ids[:-1] if ended else ids
 
 
-def _configured(config: PreTrainedConfig, *names: str) -> int | None:
-    """The first of these settings that the text part of a configuration has."""
-    text_config = config.get_text_config()
+def _configured(network: PreTrainedModel, *names: str) -> int | None:
+    """The first of these settings that the configuration of the text part has."""
+    config = text_config(network)
     for name in names:
-        value = getattr(text_config, name, None)
+        value = getattr(config, name, None)
         if isinstance(value, int) and value > 0:
             return value
     return None

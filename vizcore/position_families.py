@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from vizcore.capture import text_config
 from vizcore.encodings import (
     AlibiPositions,
     BiasPositions,
@@ -109,7 +110,7 @@ def _from_tables(
 def _rotary(
     network: PreTrainedModel, modules: Modules, stacks: Stacks
 ) -> Iterator[RotaryPositions]:
-    types = getattr(network.config.get_text_config(), "layer_types", None) or ()
+    types = getattr(text_config(network), "layer_types", None) or ()
     for path, module in modules:
         kinds = stacks.of(path)
         layers = stacks.layers[kinds[0]]
@@ -142,7 +143,7 @@ def _rotary(
 
 
 def _rope_settings(network: PreTrainedModel, layer_type: str) -> dict[str, Any]:
-    config = network.config.get_text_config()
+    config = text_config(network)
     settings = getattr(config, "rope_parameters", None) or {}
     if layer_type and isinstance(settings.get(layer_type), dict):
         settings = settings[layer_type]
@@ -185,7 +186,7 @@ def rotation_of(
 
 
 def _d_head(network: PreTrainedModel) -> int:
-    config = network.config.get_text_config()
+    config = text_config(network)
     latent = [getattr(config, f"qk_{part}_head_dim", None) for part in ("nope", "rope")]
     if all(isinstance(size, int) for size in latent):
         return int(sum(size for size in latent if size is not None))

@@ -30,6 +30,7 @@ from vizcore.capture import (
     reads_two_texts,
     relay_of_thread,
     remove_relay,
+    text_config,
     text_inputs,
     vocabulary_size,
     without_cache,
@@ -88,7 +89,7 @@ def find_capture(network: PreTrainedModel) -> Capture:
         heads = {kind: call.n_heads for call, kind in zip(calls, kinds, strict=True) if kind}
         return Capture(
             way="tap",
-            layers={kind: _layer_numbers(calls, kinds, kind) for kind in _in_order(heads)},
+            layers={kind: _layer_numbers(network, calls, kinds, kind) for kind in _in_order(heads)},
             n_heads={kind: heads[kind] for kind in _in_order(heads)},
             calls=tuple(kinds),
             trunk=trunk,
@@ -100,7 +101,9 @@ def find_capture(network: PreTrainedModel) -> Capture:
         raise CaptureError(_why_not(network, saw_calls=bool(calls), returned=bool(returned)))
     return Capture(
         way="eager",
-        layers={kind: _eager_layers(network, maps) for kind, maps in reference_maps.items()},
+        layers={
+            kind: _configured_layers(network, len(maps)) for kind, maps in reference_maps.items()
+        },
         n_heads={kind: maps[0].shape[0] for kind, maps in reference_maps.items()},
         calls=(),
         trunk=trunk,
@@ -202,7 +205,7 @@ def _trial_inputs(network: PreTrainedModel) -> dict[str, Tensor]:
         raise CaptureError(
             f"{type(network).__name__} does not read text: its input is {network.main_input_name}."
         )
-    config = network.config.get_text_config()
+    config = text_config(network)
     special = {
         getattr(config, name, None)
         for name in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
@@ -291,9 +294,12 @@ def _only_weights(
 
 
 def _layer_numbers(
-    calls: Sequence[AttentionCall], kinds: Sequence[Kind | None], kind: Kind
+    network: PreTrainedModel,
+    calls: Sequence[AttentionCall],
+    kinds: Sequence[Kind | None],
+    kind: Kind,
 ) -> tuple[int, ...]:
-    """The layers' numbers in the network where they tell, else in the order of the calls.
+    """The layers' numbers in the network where they tell, else those that its configuration says.
 
     They matter in hybrid networks, where only some layers have attention. A layer that is run
     several times (ALBERT) counts each time.
@@ -303,13 +309,19 @@ def _layer_numbers(
     known = [number for number in numbers if isinstance(number, int)]
     if len(known) == len(numbers) and known == sorted(set(known)):
         return tuple(known)
-    return tuple(range(len(modules)))
+    return _configured_layers(network, len(modules))
 
 
-def _eager_layers(network: PreTrainedModel, maps: Sequence[Tensor]) -> tuple[int, ...]:
-    types = getattr(network.config, "layers_block_type", None) or []
-    attending = [i for i, name in enumerate(types) if name in ("attention", "hybrid")]
-    return tuple(attending) if len(attending) == len(maps) else tuple(range(len(maps)))
+def _configured_layers(network: PreTrainedModel, n_attending: int) -> tuple[int, ...]:
+    """The layers that attend by their configured types, if as many do; else all, in order."""
+    config = text_config(network)
+    types = getattr(config, "layer_types", None) or getattr(config, "layers_block_type", None) or ()
+    attending = tuple(number for number, name in enumerate(types) if _attends(name))
+    return attending if len(attending) == n_attending else tuple(range(n_attending))
+
+
+def _attends(layer_type: str) -> bool:
+    return layer_type == "hybrid" or ("attention" in layer_type and "linear" not in layer_type)
 
 
 def _in_order(kinds: dict[Kind, int]) -> list[Kind]:

@@ -1,7 +1,7 @@
 """Tiny random networks of many architectures, and small tokenizers, made on the spot.
 
-The sizes are chosen so that no two axes have the same length, and so that each architecture's
-peculiarity (grouped queries, sliding window, soft cap, sinks) takes effect within ten tokens.
+The sizes, and what an architecture needs beside, are data in `tests/conformance/sizes.py`. A
+network that also sees or hears is built with all its parts.
 """
 
 from pathlib import Path
@@ -21,125 +21,28 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     AutoModelForMaskedLM,
+    AutoModelForMultimodalLM,
     AutoModelForSeq2SeqLM,
+    AutoModelForTextEncoding,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
-WIDTH = 32
-VOCABULARY = 300
-SIZES: dict[str, Any] = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": WIDTH,
-    "n_embd": WIDTH,
-    "d_model": WIDTH,
-    "dim": WIDTH,
-    "embedding_size": WIDTH,
-    "num_hidden_layers": 3,
-    "n_layer": 3,
-    "n_layers": 3,
-    "num_layers": 3,
-    "num_decoder_layers": 2,
-    "encoder_layers": 3,
-    "decoder_layers": 2,
-    "num_attention_heads": 4,
-    "n_head": 4,
-    "n_heads": 4,
-    "num_heads": 4,
-    "encoder_attention_heads": 4,
-    "decoder_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "d_head": 8,
-    "d_kv": 8,
-    "intermediate_size": 48,
-    "moe_intermediate_size": 16,
-    "shared_expert_intermediate_size": 16,
-    "ffn_dim": 48,
-    "d_ff": 48,
-    "d_inner": 48,
-    "hidden_dim": 48,
-    "ffn_hidden_size": 48,
-    "encoder_ffn_dim": 48,
-    "decoder_ffn_dim": 48,
-    "max_position_embeddings": 64,
-    "n_positions": 64,
-    "n_ctx": 64,
-    "max_seq_len": 64,
-    "sliding_window": 4,
-    "num_local_experts": 4,
-    "num_experts": 4,
-    "n_routed_experts": 4,
-    "num_experts_per_tok": 2,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "decoder_start_token_id": 1,
-}
-LATENT: dict[str, Any] = {
-    "q_lora_rank": 16,
-    "kv_lora_rank": 8,
-    "qk_rope_head_dim": 8,
-    "qk_nope_head_dim": 8,
-    "v_head_dim": 12,
-    "n_group": 1,
-    "topk_group": 1,
-    "num_key_value_heads": 4,
-}
-STATE_SPACE: dict[str, Any] = {
-    "mamba_n_heads": 8,
-    "mamba_d_head": 8,
-    "mamba_d_state": 8,
-    "mamba_expand": 2,
-    "mamba_d_ssm": 64,
-    "mamba_n_groups": 1,
-}
-SPECIAL: dict[str, dict[str, Any]] = {
-    "axk1": LATENT,
-    "bamba": STATE_SPACE | {"attn_layer_indices": [1]},
-    "codegen": {"n_head": 4, "n_embd": 64, "rotary_dim": 8},
-    "deepseek_v2": LATENT | {"first_k_dense_replace": 1},
-    "deepseek_v3": LATENT | {"first_k_dense_replace": 1},
-    "falcon": {"new_decoder_architecture": True, "num_kv_heads": 2},
-    "falcon_h1": STATE_SPACE,
-    "gemma3_text": {"query_pre_attn_scalar": 8},
-    "gpt_bigcode": {"multi_query": True},
-    "gpt_neo": {"attention_types": [[["global", "local"], 2]], "num_layers": 4, "window_size": 4},
-    "glm4_moe_lite": LATENT,
-    "gptj": {"rotary_dim": 4},
-    "granitemoehybrid": STATE_SPACE | {"layer_types": ["mamba", "attention", "mamba"]},
-    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "num_hidden_layers": 4}
-    | {"expert_layer_period": 2, "expert_layer_offset": 1, "use_mamba_kernels": False},
-    "led": {"attention_window": 4, "max_encoder_position_embeddings": 64}
-    | {"max_decoder_position_embeddings": 64},
-    "lfm2": {"layer_types": ["conv", "full_attention", "conv"]},
-    "longcat_flash": LATENT | {"head_dim": 8, "moe_topk": 2, "zero_expert_num": 2},
-    "longformer": {"attention_window": 4, "max_position_embeddings": 66},
-    "minicpm3": LATENT,
-    "prophetnet": {"num_encoder_layers": 3, "num_encoder_attention_heads": 4}
-    | {"num_decoder_attention_heads": 4, "ngram": 2},
-    "qwen3_next": {"linear_key_head_dim": 8, "linear_value_head_dim": 8}
-    | {"linear_num_key_heads": 2, "linear_num_value_heads": 4}
-    | {"layer_types": ["linear_attention", "full_attention", "linear_attention"]},
-    "reformer": {"axial_pos_shape": [8, 8], "axial_pos_embds_dim": [16, 16]}
-    | {"attn_layers": ["local", "lsh"], "attention_head_size": 8}
-    | {"local_attn_chunk_length": 4, "lsh_attn_chunk_length": 4, "num_hashes": 1, "num_buckets": 2},
-    "xlnet": {"d_head": 8},
-    "youtu": LATENT,
-    "zamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "mamba_d_state": 8}
-    | {"attention_head_dim": 16, "use_mamba_kernels": False, "n_mamba_heads": 2}
-    | {"num_hidden_layers": 4},
-}
-COMPUTED = {
-    "falcon": {"head_dim"},
-    "gpt_neo": {"num_hidden_layers"},
-    "funnel": {"num_hidden_layers", "num_layers"},
-    "prophetnet": {"num_hidden_layers"},
-    "xlnet": {"max_position_embeddings"},
-}
-"""What these configurations work out by themselves, and refuse to be told."""
+from tests.conformance.sizes import COMPUTED, LATENT, SENSES, SIZES, SPECIAL, VOCABULARY
 
+NETWORKS: tuple[Any, ...] = (
+    AutoModelForSeq2SeqLM,
+    AutoModelForMaskedLM,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+    AutoModelForTextEncoding,
+    AutoModel,
+)
+"""The families of network classes, in the order in which one is chosen."""
 SENTENCES = (
     "the cat sat on the mat and looked at the door",
     "the door was shut so the cat looked at me instead",
@@ -151,9 +54,8 @@ SENTENCES = (
 def tiny_network(model_type: str, *, seed: int = 0, **changes: Any) -> PreTrainedModel:
     """A random network of this architecture, with its language-model head if it has one."""
     config = tiny_config(model_type, **changes)
-    autos = (AutoModelForSeq2SeqLM, AutoModelForMaskedLM, AutoModelForCausalLM, AutoModel)
     torch.manual_seed(seed)
-    for auto in autos:
+    for auto in NETWORKS:
         if type(config) in auto._model_mapping:
             network: PreTrainedModel = auto.from_config(config, attn_implementation="eager")
             return livened(network)
@@ -169,15 +71,63 @@ def livened(network: PreTrainedModel) -> PreTrainedModel:
 
 
 def tiny_config(model_type: str, **changes: Any) -> Any:
-    """The architecture's configuration with everything made small."""
+    """The architecture's configuration with everything made small, its parts as well."""
+    return AutoConfig.for_model(model_type, **(tiny_settings(model_type) | changes))
+
+
+def tiny_settings(model_type: str) -> dict[str, Any]:
+    """What makes this architecture small: settings for `AutoConfig.for_model`."""
     default = AutoConfig.for_model(model_type)
+    return _settings(default, model_type)
+
+
+def _settings(default: PreTrainedConfig, model_type: str) -> dict[str, Any]:
     computed = COMPUTED.get(model_type, set())
-    known = {
+    special = SPECIAL.get(model_type, {})
+    parts = {
+        name: part
+        for name in getattr(default, "sub_configs", {})
+        if isinstance(part := getattr(default, name, None), PreTrainedConfig)
+    }
+    # A configuration of parts answers for its text part, and would not be told twice.
+    known = set(dir(type(default))) | set(vars(default)) if parts else None
+    settings: dict[str, Any] = {
         name: value
         for name, value in SIZES.items()
-        if hasattr(default, name) and name not in computed
+        if name not in computed and (_has(default, name) if known is None else name in known)
     }
-    return AutoConfig.for_model(model_type, **(known | SPECIAL.get(model_type, {}) | changes))
+    for name, part in parts.items():
+        small = _settings(part, part.model_type)
+        if not _reads_text(name):
+            small |= {key: value for key, value in SENSES.items() if _has(part, key)}
+        settings[name] = {"model_type": part.model_type} | small | special.get(name, {})
+    if _has(default, "kv_lora_rank"):
+        settings |= {name: value for name, value in LATENT.items() if _has(default, name)}
+    settings |= {name: value for name, value in special.items() if name not in parts}
+    if "layer_types" not in settings and (kinds := _kinds_of_layers(default)):
+        n_layers = settings.get("num_hidden_layers", SIZES["num_hidden_layers"])
+        settings["layer_types"] = [kinds[i % len(kinds)] for i in range(n_layers)]
+    return settings
+
+
+def _has(config: PreTrainedConfig, name: str) -> bool:
+    try:
+        return hasattr(config, name)
+    except RuntimeError:  # layers differ in it, and each has its own
+        return False
+
+
+def _reads_text(part: str) -> bool:
+    return not any(word in part for word in ("vision", "audio", "image", "vq", "speech", "sound"))
+
+
+def _kinds_of_layers(config: PreTrainedConfig) -> list[str]:
+    """The kinds of layers that a default configuration has, if they differ."""
+    name = getattr(type(config), "attribute_map", {}).get("layer_types", "layer_types")
+    if isinstance(getattr(type(config), name, None), property):
+        return []  # it works them out by itself
+    kinds = list(dict.fromkeys(getattr(config, "layer_types", None) or []))
+    return kinds if len(kinds) > 1 else []
 
 
 def byte_level_tokenizer() -> PreTrainedTokenizerFast:
