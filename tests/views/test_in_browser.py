@@ -107,7 +107,7 @@ def test_a_click_selects_the_head_and_outlines_it(show: Callable[[str], Any]) ->
 def test_arrow_keys_move_over_layers_and_heads_and_enter_opens(show: Callable[[str], Any]) -> None:
     page = show(model_view(attention_maps(2, 3, 5), detail=False, height=400).to_html())
     picked(page)
-    page.locator(".own-scale input").focus()
+    page.locator(".zoom .in").focus()
     page.keyboard.press("Tab")
     status = page.locator(".status")
     assert status.inner_text().startswith("Layer 0 · Head 0")
@@ -192,7 +192,8 @@ def test_one_scale_for_each_head_makes_a_faint_head_visible(show: Callable[[str]
     map = a_map(np.full((2, 2), 0.1), "ab", "ab", layer=0, head=0)
     page = show(model_view([map], detail=False).to_html())
     before = pixel(page, "canvas.all", 0.6, 0.6)
-    page.locator(".own-scale input").check()
+    page.locator(".look summary").click()
+    page.locator("select.own").select_option("own")
     page.wait_for_timeout(100)
     expected = [int(LIGHT.sequential[-1][at : at + 2], 16) for at in (1, 3, 5)]
     assert pixel(page, "canvas.all", 0.6, 0.6) == [*expected, 255] != before
@@ -260,7 +261,7 @@ def test_what_cannot_be_drawn_is_said_in_words_inside_the_element(
     broken = {**view.data, "codes": {**view.data["codes"], "shape": [1, 4, 5]}}
     page = show(View(view.name, view.title, broken, view.js, view.css).to_html())
     assert page.locator(".error").inner_text() == (
-        "This picture cannot be drawn: the data has 16 bytes, but its shape says 20."
+        "This picture cannot be drawn: the data has 24 bytes, but its shape says 20."
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vizcore.views.payload import UNDEFINED, pack, quantise
+from vizcore.views.payload import ABOVE, BELOW, INFINITE, UNDEFINED, pack, quantise
 
 
 def unpack(packed: dict[str, object]) -> np.ndarray:
@@ -35,13 +35,15 @@ def test_the_ends_of_the_scale_and_half_of_it_are_exact() -> None:
     )
 
 
-def test_values_beyond_the_scale_take_its_ends() -> None:
-    np.testing.assert_array_equal(quantise(np.array([-0.1, 1.1]), low=0.0, high=1.0), [0, 250])
+def test_values_beyond_the_scale_are_marked_and_rounding_is_not() -> None:
+    values = np.array([-0.1, -1e-4, 1 + 1e-4, 1.1])
+    np.testing.assert_array_equal(quantise(values, low=0.0, high=1.0), [BELOW, 0, 250, ABOVE])
 
 
-def test_what_is_not_finite_has_a_code_of_its_own() -> None:
+def test_what_is_not_finite_has_codes_of_its_own() -> None:
     values = np.array([np.nan, np.inf, -np.inf])
-    np.testing.assert_array_equal(quantise(values, low=0.0, high=1.0), [UNDEFINED] * 3)
+    codes = quantise(values, low=0.0, high=1.0)
+    np.testing.assert_array_equal(codes, [UNDEFINED, INFINITE, INFINITE])
 
 
 def test_what_repeats_is_deflated_and_comes_back_the_same() -> None:

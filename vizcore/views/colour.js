@@ -55,5 +55,7 @@ export function readTheme(root, colours, diverging) {
     font: style.fontFamily,
     ramp: toRamp(diverging ? chosen.diverging : chosen.sequential),
     undefined: toRgb(chosen.undefined),
+    infinite: toRgb(chosen.infinite),
+    aside: toRgb(chosen.aside),
   };
 }

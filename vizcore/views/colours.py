@@ -12,11 +12,21 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Colours:
-    """Ramps as hex colours at even distances, and the colour of cells without a number."""
+    """Ramps as hex colours at even distances, and the colours of cells that have none of them.
+
+    Args:
+        sequential: from nothing to the most.
+        diverging: from the least to the most, zero in the middle.
+        undefined: of what is not a number.
+        infinite: of what is infinite.
+        aside: of what is left out of the picture, such as a sink.
+    """
 
     sequential: tuple[str, ...]
     diverging: tuple[str, ...]
     undefined: str
+    infinite: str
+    aside: str
 
     def to_dict(self) -> dict[str, object]:
         """As JSON-able data for a browser view."""
@@ -47,6 +57,8 @@ LIGHT = Colours(
         "#004f8a",
     ),
     undefined="#d6006c",
+    infinite="#f09a00",
+    aside="#b9b9b9",
 )
 DARK = Colours(
     sequential=(
@@ -72,6 +84,8 @@ DARK = Colours(
         "#8bc3fd",
     ),
     undefined="#ff5cab",
+    infinite="#ff9a3d",
+    aside="#5c5c5c",
 )
 
 

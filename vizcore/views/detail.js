@@ -1,15 +1,15 @@
 /**
  * One map enlarged, with the tokens beside and above it.
- * @import { Maps, Theme } from "./types.d.ts"
+ * @import { ModelViewData, Picture, Theme } from "./heads.d.ts"
  */
-import { evenSize, painter } from "./raster.js";
+import { evenSize } from "./raster.js";
 
 const FONT_SIZE = 13;
 const LINE = 15;
 const LABEL_SHARE = 0.3;
 
 /** Room for the names of the axes, between the labels of both. */
-const CORNER_WIDTH = 52;
+const CORNER_WIDTH = 58;
 const CORNER_HEIGHT = 32;
 
 /**
@@ -17,24 +17,30 @@ const CORNER_HEIGHT = 32;
  */
 
 /**
- * Draws the map `index` as large as the box allows, and says where it is.
+ * Draws a map as large as the box allows, and says where it is.
  * @param {HTMLCanvasElement} canvas
- * @param {Maps} maps
- * @param {number} index
- * @param {{ width: number, height: number, ratio: number, theme: Theme, ownScale: boolean }} how
+ * @param {Picture} picture
+ * @param {ModelViewData} data
+ * @param {{ width: number, height: number, ratio: number, theme: Theme,
+ *   paint: (picture: Picture, width: number, height: number) => ImageData }} how
  * @returns {Plot}
  */
-export function drawDetail(canvas, maps, index, { width, height, ratio, theme, ownScale }) {
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
-  canvas.style.width = `${width}px`;
-  canvas.style.height = `${height}px`;
+export function drawDetail(canvas, picture, data, { width, height, ratio, theme, paint }) {
+  const [across, down] = [Math.round(width * ratio), Math.round(height * ratio)];
+  if (canvas.width !== across || canvas.height !== down) {
+    canvas.width = across;
+    canvas.height = down;
+    canvas.style.width = `${width}px`;
+    canvas.style.height = `${height}px`;
+  }
   const context = canvas.getContext("2d");
   if (!context) throw new Error("this browser cannot draw on a canvas.");
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, across, down);
   context.scale(ratio, ratio);
   context.font = `${FONT_SIZE}px ${theme.font}`;
   context.fillStyle = theme.text;
-  const { queryTokens, keyTokens } = maps.data;
+  const { queryTokens, keyTokens, shape, texts } = data;
   const most = LABEL_SHARE * Math.min(width, height);
   const left = Math.ceil(Math.max(widest(context, queryTokens, most), CORNER_WIDTH)) + 8;
   const top = Math.ceil(Math.max(widest(context, keyTokens, most), CORNER_HEIGHT)) + 8;
@@ -42,23 +48,23 @@ export function drawDetail(canvas, maps, index, { width, height, ratio, theme, o
   const plot = {
     left,
     top,
-    width: evenSize(Math.floor(side * ratio), maps.nColumns) / ratio,
-    height: evenSize(Math.floor(side * ratio), maps.nRows) / ratio,
+    width: evenSize(Math.floor(side * ratio), picture.nColumns) / ratio,
+    height: evenSize(Math.floor(side * ratio), picture.nRows) / ratio,
   };
-  const paint = painter(maps, Math.round(plot.width * ratio), Math.round(plot.height * ratio), theme);
-  context.putImageData(paint(index, ownScale), Math.round(left * ratio), Math.round(top * ratio));
+  const image = paint(picture, Math.round(plot.width * ratio), Math.round(plot.height * ratio));
+  stretched(context, image, plot);
   context.textBaseline = "middle";
   context.textAlign = "right";
   context.fillStyle = theme.quiet;
-  context.fillText(maps.data.texts.keyAxis, left - 6, top - 10 - LINE);
-  context.fillText(maps.data.texts.queryAxis, left - 6, top - 10);
+  context.fillText(texts.keyAxis, left - 12, top - 10 - LINE);
+  context.fillText(texts.queryAxis, left - 12, top - 10);
   context.fillStyle = theme.text;
-  const rowHeight = plot.height / maps.nRows;
+  const rowHeight = plot.height / shape[0];
   each(queryTokens, rowHeight, (token, place) => {
     const text = shorten(context, token, most);
     context.fillText(text, left - 6, top + place);
   });
-  each(keyTokens, plot.width / maps.nColumns, (token, place) => {
+  each(keyTokens, plot.width / shape[1], (token, place) => {
     context.save();
     context.translate(left + place, top - 6);
     context.rotate(-Math.PI / 2);
@@ -67,6 +73,21 @@ export function drawDetail(canvas, maps, index, { width, height, ratio, theme, o
     context.restore();
   });
   return plot;
+}
+
+/**
+ * Puts an image where the map is, every pixel of it a sharp rectangle.
+ * @param {CanvasRenderingContext2D} context
+ * @param {ImageData} image
+ * @param {Plot} plot
+ */
+function stretched(context, image, { left, top, width, height }) {
+  const small = document.createElement("canvas");
+  small.width = image.width;
+  small.height = image.height;
+  small.getContext("2d")?.putImageData(image, 0, 0);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(small, left, top, width, height);
 }
 
 /**

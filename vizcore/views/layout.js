@@ -3,7 +3,7 @@
  *
  * Layers go down or across, and are cut into blocks if that makes the maps larger: 30 layers of 9
  * heads in a box that is taller than wide become two blocks of 15.
- * @import { Arrangement } from "./types.d.ts"
+ * @import { Arrangement, Flow } from "./heads.d.ts"
  */
 
 export const MIN_PITCH = 16;
@@ -19,10 +19,11 @@ const BLOCK_GAP = 8;
 const TASTE = 0.94;
 
 /**
- * @param {{ width: number, height: number, nLayers: number, nHeads: number }} box in CSS pixels
+ * @param {{ width: number, height: number, nLayers: number, nHeads: number, zoom?: number }} box
+ *   in CSS pixels; zoom: how many times larger than fits the maps are
  * @returns {Arrangement}
  */
-export function arrange({ width, height, nLayers, nHeads }) {
+export function arrange({ width, height, nLayers, nHeads, zoom = 1 }) {
   /** @type {{ across: boolean, nBlocks: number, layersPerBlock: number, columns: number, rows: number,
    *   fixedWidth: number, fixedHeight: number, pitch: number, taste: number }[]} */
   const plans = [];
@@ -55,8 +56,9 @@ export function arrange({ width, height, nLayers, nHeads }) {
     plan = (fits.length ? fits : plans).reduce((best, one) => (size(one) < size(best) ? one : best));
     plan.pitch = MIN_PITCH;
   }
-  const { across, nBlocks, layersPerBlock, pitch } = plan;
-  const gap = pitch >= 60 ? 5 : pitch >= 24 ? 3 : 2;
+  const { across, nBlocks, layersPerBlock } = plan;
+  const pitch = Math.round(plan.pitch * zoom);
+  const gap = gapOf(pitch);
   const size = pitch - gap;
   const stride = across
     ? nHeads * pitch + NUMBER_HEIGHT + BLOCK_GAP
@@ -97,5 +99,59 @@ export function arrange({ width, height, nLayers, nHeads }) {
     layersPerBlock,
     box,
     at,
+  };
+}
+
+/** @param {number} pitch */
+function gapOf(pitch) {
+  return pitch >= 60 ? 5 : pitch >= 24 ? 3 : 2;
+}
+
+/** Room for a head's name above its map, where the map is wide enough for one. */
+const CAPTION = 14;
+const MIN_CAPTIONED = 44;
+
+/**
+ * So many maps one after the other, in rows, as large as can be.
+ * @param {{ width: number, height: number, n: number, zoom?: number }} box in CSS pixels
+ * @returns {Flow}
+ */
+export function flow({ width, height, n, zoom = 1 }) {
+  const captionOf = (/** @type {number} */ pitch) => (pitch >= MIN_CAPTIONED ? CAPTION : 0);
+  let columns = 1;
+  let fitting = 0;
+  for (let tried = 1; tried <= Math.max(1, n); tried++) {
+    const rows = Math.ceil(n / tried);
+    const broad = Math.floor(Math.min(width / tried, MAX_PITCH));
+    // A map is as high as wide, and has its name above it.
+    const high = Math.floor(height / rows);
+    const pitch = Math.min(broad, high - captionOf(Math.min(broad, high - CAPTION)));
+    if (pitch > fitting) [columns, fitting] = [tried, pitch];
+  }
+  if (fitting < MIN_PITCH) {
+    columns = Math.max(1, Math.floor(width / MIN_PITCH));
+    fitting = MIN_PITCH;
+  }
+  const pitch = Math.round(fitting * zoom);
+  const caption = captionOf(pitch);
+  const size = pitch - gapOf(pitch);
+  const stride = pitch + caption;
+  return {
+    pitch,
+    size,
+    width: Math.min(columns, n) * pitch,
+    height: Math.ceil(n / columns) * stride,
+    columns,
+    caption,
+    box: (position) => ({
+      x: (position % columns) * pitch,
+      y: Math.floor(position / columns) * stride + caption,
+      size,
+    }),
+    at: (x, y) => {
+      const column = Math.floor(x / pitch);
+      const position = Math.floor(y / stride) * columns + column;
+      return column >= 0 && column < columns && position >= 0 && position < n ? position : -1;
+    },
   };
 }

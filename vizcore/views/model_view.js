@@ -4,22 +4,19 @@
  * Point at one, or move with the arrow keys, and it is named; click, or press Enter, and `select`
  * is told {layer, head, kind}. Called again on the same element, it takes the new data and keeps
  * what the reader was doing; the cleanup that it returns takes everything away.
- * @import { Arrangement, Maps, ModelViewData, Mount } from "./types.d.ts"
+ * @import { Selection, Mount } from "./types.d.ts"
+ * @import { ModelViewData, Picture } from "./heads.d.ts"
  */
+import { BAR, Bar } from "./bar.js";
 import { readTheme } from "./colour.js";
 import { unpack } from "./decode.js";
 import { drawDetail } from "./detail.js";
-import { drawGrid } from "./grid.js";
-import { arrange } from "./layout.js";
-import { find } from "./parts.js";
+import { Grid } from "./grid.js";
+import { drawLegend } from "./legend.js";
+import { find, part } from "./parts.js";
+import { cellsOf, leftOf, painter } from "./raster.js";
 
-/** @typedef {import("./types.d.ts").Selection} Selection */
-
-const MARKUP = `
-<div class="bar">
-  <span class="legend quiet"></span>
-  <label class="own-scale"><input type="checkbox"><span></span></label>
-</div>
+const MARKUP = `${BAR}
 <div class="body">
   <div class="grid"><div class="stage">
     <canvas class="all" tabindex="0" role="application"></canvas>
@@ -42,38 +39,47 @@ class ModelView {
     el.append(this.root);
     this.canvas = find(this.root, "canvas.all", HTMLCanvasElement);
     this.detailCanvas = find(this.root, "canvas.one", HTMLCanvasElement);
-    this.grid = find(this.root, ".grid", HTMLElement);
     this.detail = find(this.root, ".detail", HTMLElement);
     this.status = find(this.root, ".status", HTMLElement);
-    this.ownScale = find(this.root, ".own-scale input", HTMLInputElement);
+    this.ending = new AbortController();
+    const { signal } = this.ending;
+    this.grid = new Grid(this.root, {
+      point: (index) => this.point(index),
+      choose: (index) => this.choose(index),
+      redraw: () => this.redraw(),
+    }, signal);
+    this.bar = new Bar(this.root, {
+      change: () => { this.tellLegend(); this.redraw(); },
+      zoom: (direction) => this.grid.zoomBy(direction, this.selected),
+    }, signal);
     /** @type {ModelViewData | null} */
     this.data = null;
-    /** @type {Maps | null} */
-    this.maps = null;
-    /** @type {Arrangement | null} */
-    this.arrangement = null;
+    /** @type {Picture[]} */
+    this.small = [];
+    /** Heads in full, by index; null while they are unpacked. @type {Map<number, Picture | null>} */
+    this.full = new Map();
     /** @type {import("./detail.js").Plot | null} */
     this.plot = null;
     /** @type {(selection: Selection) => void} */
     this.select = () => {};
-    /** Indices into `maps`, or -1. @type {number} */
+    /** Indices of maps, or -1. @type {number} */
     this.selected = -1;
     this.pointed = -1;
-    /** What the grid was last drawn from. @type {unknown[]} */
-    this.drawn = [];
     this.visible = false;
     this.frame = 0;
     this.version = 0;
-    this.ending = new AbortController();
-    this.watch();
+    this.codes = "";
+    this.unpacked = 0;
+    /** @type {{ look: string, shown: string }} */
+    this.drawn = { look: "", shown: "" };
+    /** @type {((picture: Picture, width: number, height: number) => ImageData) | null} */
+    this.paint = null;
+    this.watch(signal);
   }
 
-  watch() {
-    const { signal } = this.ending;
-    this.canvas.addEventListener("pointermove", (event) => this.point(this.under(event)), { signal });
-    this.canvas.addEventListener("pointerleave", () => this.point(-1), { signal });
+  /** @param {AbortSignal} signal */
+  watch(signal) {
     this.canvas.addEventListener("blur", () => this.point(-1), { signal });
-    this.canvas.addEventListener("click", (event) => this.choose(this.under(event)), { signal });
     this.canvas.addEventListener("keydown", (event) => this.press(event), { signal });
     this.canvas.addEventListener(
       "focus",
@@ -82,10 +88,9 @@ class ModelView {
     );
     this.detailCanvas.addEventListener("pointermove", (event) => this.read(event), { signal });
     this.detailCanvas.addEventListener("pointerleave", () => this.tell(), { signal });
-    this.ownScale.addEventListener("change", () => this.redraw(), { signal });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw(), { signal });
     const resized = new ResizeObserver(() => this.redraw());
-    resized.observe(this.grid);
+    resized.observe(this.grid.scroller);
     const seen = new IntersectionObserver(([entry]) => {
       this.visible = entry.isIntersecting;
       if (this.visible) this.redraw();
@@ -106,26 +111,32 @@ class ModelView {
    */
   async update(data, select) {
     const version = ++this.version;
-    const before = this.data;
     this.data = data;
     this.select = select;
     this.root.style.setProperty("--height", `${data.height}px`);
     this.detail.hidden = !data.detail;
-    if (before?.codes.base64 !== data.codes.base64 || !this.maps) {
-      this.maps = null;
-      const codes = await unpack(data.codes);
+    if (this.codes !== data.codes.base64) {
+      this.codes = "";
+      this.small = [];
+      const bytes = await unpack(data.codes);
       if (version !== this.version || this.ending.signal.aborted) return;
-      const [, nRows, nColumns] = data.codes.shape;
-      this.maps = { codes, nRows, nColumns, data };
+      const [n, nLines, nRows] = data.codes.shape;
+      const { low, high, isAttention: apart } = data;
+      for (let i = 0; i < n; i++) {
+        const lines = bytes.subarray(i * nLines * nRows, (i + 1) * nLines * nRows);
+        this.small.push({ lines, nRows, nColumns: nLines - 2, low, high, apart });
+      }
+      this.codes = data.codes.base64;
+      this.unpacked = version;
+      this.full.clear();
       this.pointed = -1;
     }
-    this.maps.data = data;
     this.selected = data.selected ? this.indexOf(data.selected) : -1;
     const { texts } = data;
     const size = { layers: data.layers.length, heads: data.heads.length, maps: data.maps.length };
     this.canvas.setAttribute("aria-label", fill(texts.label, size));
-    find(this.root, ".own-scale span", HTMLElement).textContent = texts.ownScale;
-    this.drawLegend(data);
+    this.bar.update(data);
+    this.tellLegend();
     this.tell();
     this.redraw();
   }
@@ -140,6 +151,27 @@ class ModelView {
       : -1;
   }
 
+  /** The best picture of a map that is there now; a better one is unpacked. @param {number} index */
+  pictureOf(index) {
+    return this.full.get(index) ?? this.small[index];
+  }
+
+  /** Unpacks a head that was sent in full, and draws it then. @param {number} index */
+  async open(index) {
+    const { data } = this;
+    const sent = data?.full.find((one) => one.index === index);
+    if (!sent || this.full.has(index)) return;
+    this.full.set(index, null);
+    const codes = this.codes;
+    const lines = await unpack(sent.codes);
+    if (codes !== this.codes) return;
+    const [nLines, nRows] = sent.codes.shape;
+    const { low, high, apart } = sent;
+    this.full.set(index, { lines, nRows, nColumns: nLines - 2, low, high, apart });
+    if (index === this.current()) this.drawOne();
+    this.grid.move();
+  }
+
   /** Draws in the next frame, if anybody can see it. */
   redraw() {
     cancelAnimationFrame(this.frame);
@@ -147,67 +179,60 @@ class ModelView {
   }
 
   draw() {
-    const { maps, data } = this;
-    if (!maps || !data || !this.visible || this.grid.clientWidth === 0) return;
-    const theme = readTheme(this.root, data.colours, data.low < 0);
-    this.root.style.colorScheme = theme.dark ? "dark" : "light";
-    this.root.style.setProperty("--ramp", (theme.dark ? data.colours.dark : data.colours.light)[
-      data.low < 0 ? "diverging" : "sequential"
-    ].join(", "));
-    this.root.style.setProperty("--undefined", `rgb(${theme.undefined.join(" ")})`);
-    const style = getComputedStyle(this.grid);
-    this.arrangement = arrange({
-      width: this.grid.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight),
-      height: this.grid.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom),
-      nLayers: data.layers.length,
-      nHeads: data.heads.length,
-    });
-    const how = { ratio: devicePixelRatio || 1, theme, ownScale: this.ownScale.checked };
+    const { data, grid, root } = this;
+    if (!data || !this.codes || !this.visible || grid.scroller.clientWidth === 0) return;
+    const theme = readTheme(root, data.colours, data.low < 0);
+    const colours = theme.dark ? data.colours.dark : data.colours.light;
+    const ramp = colours[data.low < 0 ? "diverging" : "sequential"];
+    root.style.colorScheme = theme.dark ? "dark" : "light";
+    root.style.setProperty("--ramp", ramp.join(", "));
+    root.style.setProperty("--ramp-low", ramp[0]);
+    root.style.setProperty("--ramp-high", ramp[ramp.length - 1]);
+    for (const name of /** @type {const} */ (["undefined", "infinite", "aside"])) {
+      root.style.setProperty(`--${name}`, colours[name]);
+    }
+    const choice = this.bar.choice();
+    const { own, log, sink } = choice;
+    const known = [this.unpacked, theme.background, theme.text, own, log, sink].join();
+    if (this.drawn.look !== known || !this.paint) this.paint = painter(data, theme, choice);
+    const { clientWidth, clientHeight } = grid.scroller;
+    const { sort, falling, show } = choice;
+    const shown = [
+      ...[clientWidth, clientHeight, devicePixelRatio, theme.quiet, theme.font],
+      ...[grid.zoom, sort, falling, show, data.texts.layer, JSON.stringify(data.scores)],
+    ].join();
     // A selection that comes back from the host changes nothing here: it costs no drawing.
-    const { width, height } = this.arrangement;
-    const drawn = [maps.codes, data.texts.layer, width, height, how.ratio, how.ownScale];
-    drawn.push(theme.background, theme.quiet, theme.font);
-    if (drawn.some((value, i) => value !== this.drawn[i])) {
-      drawGrid(this.canvas, maps, this.arrangement, how);
-      this.drawn = drawn;
+    if (this.drawn.look !== known || this.drawn.shown !== shown) {
+      const { paint } = this;
+      const pictureOf = (/** @type {number} */ index) => {
+        if (grid.zoom > 1) this.open(index);
+        return this.pictureOf(index);
+      };
+      grid.show({ data, choice, theme, pictureOf, paint, look: known });
+      this.drawn = { look: known, shown };
     }
     this.mark();
     this.drawOne();
-    this.root.dataset.drawn = String(this.version);
+    root.dataset.drawn = String(this.version);
   }
 
   drawOne() {
-    const { maps, data } = this;
-    if (!maps || !data || !data.detail || !this.visible) return;
+    const { data, paint } = this;
+    if (!data || !paint || !data.detail || !this.visible) return;
     const { clientWidth: width, clientHeight: height } = this.detail;
     if (width < 40 || height < 40) return;
     const index = this.current();
-    this.plot = drawDetail(this.detailCanvas, maps, index, {
-      width,
-      height,
-      ratio: devicePixelRatio || 1,
-      theme: readTheme(this.root, data.colours, data.low < 0),
-      ownScale: this.ownScale.checked,
-    });
+    this.open(index);
+    const theme = readTheme(this.root, data.colours, data.low < 0);
+    const ratio = devicePixelRatio || 1;
+    const how = { width, height, ratio, theme, paint };
+    this.plot = drawDetail(this.detailCanvas, this.pictureOf(index), data, how);
     this.detailCanvas.setAttribute("aria-label", this.words(index));
   }
 
   /** The map that is pointed at, else the selected one, else the first. */
   current() {
     return Math.max(0, this.pointed >= 0 ? this.pointed : this.selected);
-  }
-
-  /** @param {MouseEvent} event */
-  under(event) {
-    const place = this.arrangement?.at(event.offsetX, event.offsetY);
-    return place ? this.at(place[0], place[1]) : -1;
-  }
-
-  /** @param {number} layer @param {number} head as indices */
-  at(layer, head) {
-    return this.data
-      ? this.data.maps.findIndex(({ place }) => place[0] === layer && place[1] === head)
-      : -1;
   }
 
   /** @param {number} index */
@@ -225,6 +250,7 @@ class ModelView {
     if (index < 0 || !this.data) return;
     this.selected = index;
     this.mark();
+    this.tell();
     const { layers, heads, maps, kind } = this.data;
     const [layer, head] = maps[index].place;
     this.select({ layer: layers[layer], head: heads[head], kind });
@@ -232,53 +258,37 @@ class ModelView {
 
   /** @param {KeyboardEvent} event */
   press(event) {
-    const { data, arrangement } = this;
-    if (!data || !arrangement || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "Enter" || event.key === " ") {
+    const { data, grid } = this;
+    if (!data || event.ctrlKey || event.metaKey || event.altKey) return;
+    /** @type {Record<string, () => void>} */
+    const does = {
+      Enter: () => this.choose(this.current()),
+      " ": () => this.choose(this.current()),
+      "+": () => grid.zoomBy(1, this.current()),
+      "=": () => grid.zoomBy(1, this.current()),
+      "-": () => grid.zoomBy(-1, this.current()),
+      "0": () => grid.zoomBy(0),
+    };
+    if (does[event.key]) {
       event.preventDefault();
-      this.choose(this.current());
-      return;
+      does[event.key]();
+    } else if (event.key.startsWith("Arrow")) {
+      event.preventDefault();
+      const index = grid.beside(this.current(), event.key);
+      this.point(index);
+      grid.reveal(index);
     }
-    /** @type {Record<string, [number, number]>} */
-    const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
-    const step = steps[event.key];
-    if (!step) return;
-    event.preventDefault();
-    const [byLayer, byHead] = arrangement.across ? [step[1], step[0]] : step;
-    let [layer, head] = data.maps[this.current()].place;
-    for (;;) {
-      layer += byLayer;
-      head += byHead;
-      if (layer < 0 || head < 0 || layer >= data.layers.length || head >= data.heads.length) return;
-      const index = this.at(layer, head);
-      if (index >= 0) {
-        this.point(index);
-        this.reveal(index);
-        return;
-      }
-    }
-  }
-
-  /** Scrolls the grid, and nothing else, until that map is in sight. @param {number} index */
-  reveal(index) {
-    if (!this.data || !this.arrangement) return;
-    const [layer, head] = this.data.maps[index].place;
-    const { x, y, size } = this.arrangement.box(layer, head);
-    const { grid } = this;
-    grid.scrollLeft = Math.min(Math.max(grid.scrollLeft, x + size + 8 - grid.clientWidth), x - 40);
-    grid.scrollTop = Math.min(Math.max(grid.scrollTop, y + size + 8 - grid.clientHeight), y - 40);
   }
 
   /** Puts the outlines where they belong. */
   mark() {
     for (const [name, index] of /** @type {const} */ ([["pointed", this.pointed], ["selected", this.selected]])) {
       const outline = find(this.root, `.mark.${name}`, HTMLElement);
-      outline.hidden = index < 0 || !this.arrangement || !this.data?.maps[index];
-      if (outline.hidden || !this.arrangement || !this.data) continue;
-      const [layer, head] = this.data.maps[index].place;
-      const { x, y, size } = this.arrangement.box(layer, head);
-      outline.style.transform = `translate(${x}px, ${y}px)`;
-      outline.style.width = outline.style.height = `${size}px`;
+      const box = index < 0 ? null : this.grid.boxOf(index);
+      outline.hidden = !box;
+      if (!box) continue;
+      outline.style.transform = `translate(${box.x}px, ${box.y}px)`;
+      outline.style.width = outline.style.height = `${box.size}px`;
     }
   }
 
@@ -289,7 +299,16 @@ class ModelView {
     const { place, text } = data.maps[index];
     const [layer, head] = [data.layers[place[0]], data.heads[place[1]]];
     const which = layer === null ? "map" : head === null ? "layerOnly" : "named";
-    return fill(data.texts[which], { layer, head, map: index, text });
+    const words = [fill(data.texts[which], { layer, head, map: index, text })];
+    const { sort } = this.bar.choice();
+    const score = data.scores.find(({ name }) => name === sort && name !== "pattern");
+    if (score) {
+      const value = score.values[index];
+      const said = value === null ? data.texts.noScore : data.texts.score;
+      words.push(fill(said, { name: score.label, value: value === null ? "" : value.toPrecision(3) }));
+    }
+    if (data.full.length && !data.full.some((one) => one.index === index)) words.push(data.texts.oneReduced);
+    return words.join(" · ");
   }
 
   tell() {
@@ -298,48 +317,40 @@ class ModelView {
     this.status.textContent = index >= 0 ? this.words(index) : this.data.texts.hint;
   }
 
+  tellLegend() {
+    if (!this.data) return;
+    const { minLeft } = this.data;
+    // A first row that has nothing else to look at is no exception that needs words.
+    const tooLittle = this.small.some(
+      ({ lines, nRows, apart }) => apart && lines.subarray(1, nRows).some((code) => leftOf(code) < minLeft),
+    );
+    drawLegend(find(this.root, ".legend", HTMLElement), this.data, this.bar.choice(), tooLittle);
+    this.tell();
+  }
+
   /** Tells the value under the pointer in the enlarged map. @param {PointerEvent} event */
   read(event) {
-    const { data, maps, plot } = this;
-    if (!data || !maps || !plot) return;
-    const column = Math.floor(((event.offsetX - plot.left) / plot.width) * maps.nColumns);
-    const row = Math.floor(((event.offsetY - plot.top) / plot.height) * maps.nRows);
-    if (column < 0 || row < 0 || column >= maps.nColumns || row >= maps.nRows) return this.tell();
-    const code = maps.codes[(this.current() * maps.nRows + row) * maps.nColumns + column];
-    const value = data.low + (code / data.nSteps) * (data.high - data.low);
-    const shown =
-      code === data.maskedCode ? data.texts.masked
-      : code === data.undefinedCode ? data.texts.undefined
-      : value.toFixed(Math.max(2, Math.ceil(-Math.log10(data.high - data.low)) + 2));
-    const { queryTokens, keyTokens } = data;
-    this.status.textContent =
-      queryTokens && keyTokens
-        ? fill(data.texts.cell, { query: isolate(queryTokens[row]), key: isolate(keyTokens[column]), value: shown })
-        : fill(data.texts.reducedCell, { value: shown });
+    const { data, plot } = this;
+    if (!data || !plot) return;
+    const picture = this.pictureOf(this.current());
+    const { nRows, nColumns } = picture;
+    const column = Math.floor(((event.offsetX - plot.left) / plot.width) * nColumns);
+    const row = Math.floor(((event.offsetY - plot.top) / plot.height) * nRows);
+    if (column < 0 || row < 0 || column >= nColumns || row >= nRows) return this.tell();
+    // The value as it was sent, whatever the colours leave out.
+    const { values, marks } = cellsOf(picture, data, "keep");
+    const at = column * nRows + row;
+    const high = picture.apart ? nColumns / data.shape[1] : data.high;
+    const value = data.low + values[at] * (high - data.low);
+    const digits = Math.max(2, Math.ceil(-Math.log10(high - data.low)) + 2);
+    const mark = Object.entries(data.marks).find(([, code]) => code === marks[at]);
+    const shown = mark ? data.texts[mark[0]] : value.toFixed(digits);
+    const { queryTokens, keyTokens, shape } = data;
+    const isCell = queryTokens && keyTokens && nRows === shape[0] && nColumns === shape[1];
+    this.status.textContent = isCell
+      ? fill(data.texts.cell, { query: isolate(queryTokens[row]), key: isolate(keyTokens[column]), value: shown })
+      : fill(data.texts.reducedCell, { value: shown });
   }
-
-  /** @param {ModelViewData} data */
-  drawLegend(data) {
-    const legend = find(this.root, ".legend", HTMLElement);
-    const { texts } = data;
-    legend.replaceChildren(
-      part("", data.texts.low),
-      part("scale", ""),
-      part("", data.texts.high),
-      part("quantity", texts.quantity),
-      ...(data.hasMasked ? [part("swatch masked", ""), part("", texts.masked)] : []),
-      ...(data.hasUndefined ? [part("swatch undefined", ""), part("", texts.undefined)] : []),
-      ...(texts.reduced ? [part("reduced", texts.reduced)] : []),
-    );
-  }
-}
-
-/** @param {string} className @param {string} text */
-function part(className, text) {
-  const span = document.createElement("span");
-  span.className = className;
-  span.textContent = text;
-  return span;
 }
 
 /**
@@ -364,9 +375,9 @@ async function guard(view, task) {
   const { root } = view;
   try {
     await task();
-    if (view.maps) root.querySelector(".error")?.remove();
+    if (view.codes) root.querySelector(".error")?.remove();
   } catch (error) {
-    const words = root.querySelector(".error") ?? part("error", "");
+    const words = root.querySelector(".error") ?? part("span", "error");
     const reason = error instanceof Error ? error.message : String(error);
     words.setAttribute("role", "alert");
     words.textContent = fill(view.data?.texts?.error ?? "{reason}", { reason });

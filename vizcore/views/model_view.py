@@ -1,65 +1,50 @@
 """The model view: a small map of every head of every layer, at a glance.
 
-The idea: what 270 heads do can be seen side by side if each is a thumbnail, reduced by area
-averaging to at most 64 × 64 cells of 8 bits, and named in words. It is for finding the heads worth
-a closer look; exact values are in the map itself, and `heatmap` shows one in full.
+The idea: what 270 heads do can be seen side by side, sorted and filtered by what they do, and
+zoomed into. Heads are drawn from codes of 8 bits: in full where that is a page of a megabyte or
+two, else from thumbnails of at most 64 × 64 cells, with some heads in full. It is for finding the
+heads worth a closer look; exact values are in the map itself, and `heatmap` shows one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float
+import pandas as pd
 
-from vizcore.errors import SelectionError, ShapeError
-from vizcore.maps import AttentionMap, HasMaps, maps_of
-from vizcore.patterns import Pattern, describe_all
-from vizcore.views import colours, page
-from vizcore.views.payload import MASKED, N_STEPS, UNDEFINED, pack, quantise
-from vizcore.views.reduce import Averaging, Reduced, areas
+from vizcore.errors import SelectionError
+from vizcore.maps import AttentionMap
+from vizcore.views import colours, head_facts, page, payload, scales, sinks
+from vizcore.views.head_pictures import HeadPictures, NamedHead, Wish
+from vizcore.views.model_view_texts import TEXTS
+from vizcore.views.score_table import ScoreTable
 
-MAX_CELLS_A_SIDE = 64
-"""A thumbnail has at most so many cells down and across."""
-
-MAX_BYTES = 2_000_000
-"""All thumbnails together, before they are deflated. More heads get smaller thumbnails."""
-
-MAX_LABELS = 64
-"""With more tokens than this no label could be read, so none are sent."""
+MAX_LABELS = 1024
+"""Of maps in full; of thumbnails alone no label could be read, so none are sent."""
 
 MAX_LABEL_LENGTH = 24
 """Characters of a label; what is cut ends in an ellipsis."""
 
+MARKS = {
+    "below": payload.BELOW,
+    "above": payload.ABOVE,
+    "infinite": payload.INFINITE,
+    "undefined": payload.UNDEFINED,
+    "masked": payload.MASKED,
+}
+"""Codes that are no values."""
+
 HEIGHT = 560
 """Of the view, in CSS pixels, where the host does not say otherwise."""
 
-BATCH_CELLS = 4_000_000
-"""Maps are described in batches of so many numbers: fast for short texts, frugal for long."""
 
-TEXTS = {
-    "quantity": "weight",
-    "masked": "masked",
-    "undefined": "not a number",
-    "reduced": "",
-    "reducedFrom": "reduced from {queries} × {keys} tokens",
-    "ownScale": "One scale for each head",
-    "layer": "Layer",
-    "head": "Head",
-    "label": (
-        "{maps} attention maps, {layers} layers of {heads} heads. "
-        "Arrow keys move, Enter opens the map in large."
-    ),
-    "hint": "Point at a map to see what that head does. Click to open it.",
-    "named": "Layer {layer} · Head {head}: {text}",
-    "layerOnly": "Layer {layer}: {text}",
-    "map": "Map {map}: {text}",
-    "queryAxis": "query ↓",
-    "keyAxis": "key →",
-    "cell": "“{query}” looks at “{key}”: {value}",
-    "reducedCell": "Mean of this cell: {value}",
-    "error": "This picture cannot be drawn: {reason}",
-}
-"""Every word that the view shows, in English; `model_view(texts=...)` replaces any of them."""
+@runtime_checkable
+class HasMaps(Protocol):
+    """Something that has a map of every head, such as a trace."""
+
+    def maps(self, kind: str | None = None) -> Iterable[AttentionMap]:
+        """The maps of that kind, layer by layer, head by head."""
+        ...
 
 
 def model_view(
@@ -67,7 +52,13 @@ def model_view(
     *,
     selected: tuple[int | None, int | None] | None = None,
     kind: str | None = None,
-    detail: bool = True,
+    scores: pd.DataFrame | None = None,
+    sort: str | None = None,
+    detail: bool | Iterable[tuple[int | None, int | None]] = True,
+    scale: scales.Kind = "linear",
+    own_scale: bool = False,
+    sink: sinks.Sink = "keep",
+    limits: tuple[float | int, float | int] | None = None,
     height: int = HEIGHT,
     title: str | None = None,
     texts: Mapping[str, str] | None = None,
@@ -75,8 +66,14 @@ def model_view(
     """All layers × heads at a glance: one small map a head, each named by what it mostly does.
 
     All maps have one colour scale, from 0 to 1 (in a reduced picture, to the largest mean that
-    attention allows, 1 / keys a cell), so that heads can be compared; the reader can switch to a
-    scale for each head. Maps with other values (differences) take the range of the values.
+    attention allows, 1 / keys a cell), so that heads can be compared. Maps with other values
+    (differences) take the range of the values. The reader can sort the heads, show those alone
+    that do one thing, zoom, give each head a scale of its own, make the scale logarithmic, and
+    take the first token out; `sort`, `scale`, `own_scale` and `sink` are what the view begins with.
+
+    Colours come from codes of 8 bits: a cell is within 1/500 of the scale of its value, and what a
+    query leaves beside the first token is coded the finer the less it is. What is masked, infinite,
+    not a number or beyond `limits` is drawn in a way of its own, which the legend then explains.
 
     Args:
         source: a trace, or any maps of one shape over the same tokens, each of another head.
@@ -84,142 +81,101 @@ def model_view(
             or with `detail` the first.
         kind: of the maps: "decoder", "encoder" or "cross". None: the source's default; of plain
             maps, all.
-        detail: whether a large picture of the head that is pointed at stands beside the grid.
+        scores: a row a head, columns layer, head, perhaps kind, and numbers to sort by, as
+            `vizcore.head_scores` returns. Entropy, and how clear a head's pattern is, are always
+            there.
+        sort: what the heads are sorted by: a column of `scores`, "entropy" or "pattern"; None: by
+            layer and head.
+        detail: whether a large picture of the head that is pointed at stands beside the grid, and
+            which heads are in full. True: all, where that takes no more than
+            `head_pictures.MAX_FULL_CELLS`; otherwise the selected one, and of each pattern the
+            clearest, within `head_pictures.MAX_DETAIL_BYTES`. Heads as (layer, head): these, within
+            the same budget; an empty list: none, the large picture is the small one enlarged.
+            False: no large picture, nothing in full.
+        scale: "linear" or "log".
+        own_scale: whether each head has a scale of its own.
+        sink: the first token: "keep", "grey" (its column is greyed out) or "renormalise" (so is
+            it, and what each query leaves is divided by its sum; where that is less than
+            `sinks.MIN_LEFT`, the row is marked instead).
+        limits: the values at the two ends of the colours; what is beyond them is marked.
         height: in CSS pixels.
         title: for a page; None: how many layers and heads there are.
-        texts: replaces entries of `TEXTS`, for a host in another language.
+        texts: replaces entries of `model_view_texts.TEXTS`, for a host in another language.
 
     Raises:
-        SelectionError: if there is no map, one is there twice, or the selected one is missing.
+        SelectionError: if there is no map, one is there twice, one that is selected or wanted in
+            full is missing, or there is nothing of that name to sort by.
         ShapeError: if the maps differ in shape.
     """
-    thumbnails = _Thumbnails.of(maps_of(source, kind))
-    if not thumbnails.heads:
+    if limits is not None and not limits[0] < limits[1]:
+        raise SelectionError(
+            f"limits must go up, from the value at one end of the colours to that at the other, "
+            f"not from {limits[0]} to {limits[1]}."
+        )
+    table = None if scores is None else ScoreTable.of(scores)
+    wish = _wish(selected, detail)
+    maps = source.maps(kind) if isinstance(source, HasMaps) else _of_kind(source, kind)
+    ends = None if limits is None else (float(limits[0]), float(limits[1]))
+    made = HeadPictures.of(maps, wish=wish, limits=ends)
+    if made.last is None:
         of_kind = "" if kind is None else f" of kind {kind!r}"
         raise SelectionError(f"There are no maps{of_kind} to show: give at least one AttentionMap.")
-    places = _places(thumbnails.heads)
-    if selected is not None and tuple(selected) not in places:
-        raise SelectionError(
-            f"There is no map of layer {selected[0]}, head {selected[1]} to select: there are "
-            f"{_count(places)}."
-        )
-    if selected is None and detail:
+    places = _places(made.heads)
+    for place in wish.heads:
+        if place not in places:
+            verb = "select" if selected is not None and place == tuple(selected) else "show in full"
+            raise SelectionError(
+                f"There is no map of layer {place[0]}, head {place[1]} to {verb}: there are "
+                f"{_count(places)}."
+            )
+    if selected is None and detail is not False:
         selected = next(iter(places))
+    words = {**TEXTS, **(texts or {})}
+    found = head_facts.scores(made.heads, table, words)
+    names = [str(one["name"]) for one in found]
+    if sort is not None and sort not in names:
+        raise SelectionError(
+            f"There is no {sort!r} to sort by: there is {', '.join(map(repr, names))}."
+        )
+    data = _pictures(made) | {
+        "kind": made.heads[0].kind,
+        **_heads(made, places, words),
+        "scores": found,
+        "selected": None if selected is None else list(selected),
+        "detail": detail is not False,
+        "begin": {"sort": sort, "log": scale == "log", "own": own_scale, "sink": sink},
+        "height": height,
+        "colours": {"light": colours.LIGHT.to_dict(), "dark": colours.DARK.to_dict()},
+        "texts": words | _words(made, words),
+    }
     return page.View(
         name="model_view",
         title=title or f"Attention, {_count(places)}",
-        data=_data(thumbnails, places, selected, detail=detail, height=height, texts=texts or {}),
+        data=data,
         js=page.script("model_view"),
         css=page.style("model_view"),
     )
 
 
-@dataclass(frozen=True)
-class _Head:
-    layer: int | None
-    head: int | None
-    kind: str | None
-    text: str
+def _wish(
+    selected: tuple[int | None, int | None] | None,
+    detail: bool | Iterable[tuple[int | None, int | None]],
+) -> Wish:
+    first: list[NamedHead] = [] if selected is None else [(selected[0], selected[1])]
+    if isinstance(detail, bool):
+        return Wish(first, others=detail)
+    return Wish([*first, *((one[0], one[1]) for one in detail)], others=False)
 
 
-@dataclass(frozen=True, eq=False)
-class _Thumbnails:
-    """What is kept of the maps once they have been looked at."""
-
-    heads: list[_Head]
-    values: Float[np.ndarray, "map row column"]
-    masked: Bool[np.ndarray, "map row column"]
-    shape: tuple[int, int]
-    query_tokens: tuple[str, ...]
-    key_tokens: tuple[str, ...]
-    quantity: str
-    is_attention: bool
-
-    @classmethod
-    def of(cls, maps: Iterable[AttentionMap]) -> "_Thumbnails":
-        heads: list[_Head] = []
-        reduced: list[Reduced] = []
-        is_attention = True
-        last: AttentionMap | None = None
-        average: Averaging | None = None
-        for batch in _batches(maps):
-            for map, pattern in zip(batch, _patterns(batch), strict=True):
-                heads.append(_Head(map.layer, map.head, map.kind, pattern.text))
-                average = average or _thumbnails_of(map.values.shape, MAX_CELLS_A_SIDE)
-                reduced.append(average(map.values, map.masked))
-                is_attention &= _is_attention(map.values)
-                last = map
-        if last is None:
-            return cls([], np.zeros((0, 0, 0)), np.zeros((0, 0, 0), bool), (0, 0), (), (), "", True)
-        side = int(np.sqrt(MAX_BYTES / len(heads)))
-        if max(reduced[0].values.shape) > side:
-            average = _thumbnails_of(reduced[0].values.shape, side)
-            reduced = [average(one.values, one.masked) for one in reduced]
-        return cls(
-            heads=heads,
-            values=np.stack([one.values for one in reduced]),
-            masked=np.stack([one.masked for one in reduced]),
-            shape=last.values.shape,
-            query_tokens=last.query_tokens,
-            key_tokens=last.key_tokens,
-            quantity=last.quantity,
-            is_attention=is_attention,
-        )
+def _of_kind(maps: Iterable[AttentionMap], kind: str | None) -> Iterator[AttentionMap]:
+    return (map for map in maps if kind is None or map.kind == kind)
 
 
-def _thumbnails_of(shape: tuple[int, ...], side: int) -> Averaging:
-    n_queries, n_keys = shape
-    return areas((n_queries, n_keys), n_rows=min(n_queries, side), n_columns=min(n_keys, side))
-
-
-def _batches(maps: Iterable[AttentionMap]) -> Iterator[list[AttentionMap]]:
-    """Maps of one shape, a few at a time, so that a long text is never all in memory."""
-    batch: list[AttentionMap] = []
-    shape = None
-    for index, map in enumerate(maps):
-        shape = shape or map.values.shape
-        if map.values.shape != shape:
-            raise ShapeError(
-                f"Map {index} ({map.name}) has shape {map.values.shape}, those before it {shape}: "
-                "all maps of a model view must be of the same tokens. Show them in separate views."
-            )
-        batch.append(map)
-        if len(batch) * map.values.size >= BATCH_CELLS:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _patterns(batch: Sequence[AttentionMap]) -> list[Pattern]:
-    first = batch[0]
-    masks = [map.masked for map in batch]
-    alike = all(
-        mask is masks[0]
-        or (mask is not None and masks[0] is not None and np.array_equal(mask, masks[0]))
-        for mask in masks
-    )
-    nothing = np.zeros(first.values.shape, dtype=bool)
-    return describe_all(
-        np.stack([map.values for map in batch]),
-        query_tokens=first.query_tokens,
-        key_tokens=first.key_tokens,
-        masked=masks[0] if alike else np.stack([nothing if m is None else m for m in masks]),
-        kind=first.kind,
-    )
-
-
-def _is_attention(values: Float[np.ndarray, "query key"]) -> bool:
-    """Whether every row could be weights that sum to 1 (or less, with an attention sink)."""
-    finite = np.where(np.isfinite(values), values, 0)
-    return bool(finite.min() >= 0 and finite.sum(axis=1).max() <= 1 + 1e-3)
-
-
-def _places(heads: Sequence[_Head]) -> dict[tuple[int | None, int | None], int]:
+def _places(heads: Sequence[head_facts.HeadFacts]) -> dict[NamedHead, int]:
     """Which map is at each (layer, head), in order."""
     if len(heads) > 1 and all(one.layer is None and one.head is None for one in heads):
         return {(None, index): index for index in range(len(heads))}
-    places: dict[tuple[int | None, int | None], int] = {}
+    places: dict[NamedHead, int] = {}
     for index, one in enumerate(heads):
         if (one.layer, one.head) in places:
             raise SelectionError(
@@ -230,77 +186,92 @@ def _places(heads: Sequence[_Head]) -> dict[tuple[int | None, int | None], int]:
     return places
 
 
-def _count(places: Iterable[tuple[int | None, int | None]]) -> str:
+def _count(places: Iterable[NamedHead]) -> str:
     layers, heads = (set(axis) for axis in zip(*places, strict=True))
     return f"{len(layers)} layers × {len(heads)} heads"
 
 
-def _data(
-    thumbnails: _Thumbnails,
-    places: Mapping[tuple[int | None, int | None], int],
-    selected: tuple[int | None, int | None] | None,
-    *,
-    detail: bool,
-    height: int,
-    texts: Mapping[str, str],
+def _heads(
+    made: HeadPictures, places: Mapping[NamedHead, int], words: Mapping[str, str]
 ) -> dict[str, object]:
     layers, heads = (sorted(set(axis), key=_none_first) for axis in zip(*places, strict=True))
-    n_queries, n_keys = thumbnails.shape
-    _, n_rows, n_columns = thumbnails.values.shape
-    low, high = _scale(thumbnails)
-    codes = quantise(thumbnails.values, low=low, high=high)
-    codes[thumbnails.masked] = MASKED
-    is_reduced = (n_rows, n_columns) != thumbnails.shape
-    words = {**TEXTS, **texts}
-    if thumbnails.quantity != "attention":
-        words["quantity"] = thumbnails.quantity
-    if is_reduced:
-        words["reduced"] = words["reducedFrom"].format(queries=n_queries, keys=n_keys)
-    words["low"] = "0" if low == 0 else f"{low:.2g}"
-    words["high"] = "1" if thumbnails.is_attention else f"{high:.2g}"
-    has_labels = not is_reduced and max(thumbnails.shape) <= MAX_LABELS
+    patterns = head_facts.pattern_names(made.heads, words)
+    order = [one["name"] for one in patterns]
     return {
-        "kind": thumbnails.heads[0].kind,
         "layers": layers,
         "heads": heads,
+        "patterns": patterns,
         "maps": [
             {
                 "place": [layers.index(layer), heads.index(head)],
-                "text": thumbnails.heads[index].text,
+                "text": made.heads[index].pattern.text,
+                "pattern": order.index(made.heads[index].pattern.name),
             }
             for (layer, head), index in places.items()
         ],
-        "codes": pack(codes),
-        "nSteps": N_STEPS,
-        "undefinedCode": UNDEFINED,
-        "maskedCode": MASKED,
-        "low": low,
-        "high": high,
-        "isAttention": thumbnails.is_attention,
-        "hasMasked": bool((codes == MASKED).any()),
-        "hasUndefined": bool((codes == UNDEFINED).any()),
-        "queryTokens": _labels(thumbnails.query_tokens) if has_labels else None,
-        "keyTokens": _labels(thumbnails.key_tokens) if has_labels else None,
-        "selected": None if selected is None else list(selected),
-        "detail": detail,
-        "height": height,
-        "colours": {"light": colours.LIGHT.to_dict(), "dark": colours.DARK.to_dict()},
-        "texts": words,
     }
+
+
+def _pictures(made: HeadPictures) -> dict[str, object]:
+    coding = made.coding()
+    codes = np.stack([one.coded(coding) for one in made.pictures])
+    # What a row leaves is no code, so it is not looked at.
+    found = np.bincount(codes[:, 1:].ravel(), minlength=256)
+    is_in_full = made.n_cells == made.shape
+    assert made.last is not None  # noqa: S101 - asked by the caller
+    has_labels = (is_in_full or made.details) and max(made.shape) <= MAX_LABELS
+    return {
+        "codes": payload.pack(codes),
+        "full": [
+            {
+                "index": one.index,
+                "low": one.coding.low,
+                "high": one.coding.high,
+                "apart": one.coding.apart,
+                "codes": one.packed,
+            }
+            for one in made.details
+        ],
+        "shape": list(made.shape),
+        "nSteps": payload.N_STEPS,
+        "minLeft": sinks.MIN_LEFT,
+        "low": coding.low,
+        "high": coding.high,
+        "isAttention": coding.apart,
+        "marks": MARKS,
+        "has": {name: bool(found[code]) for name, code in MARKS.items()},
+        "queryTokens": _labels(made.last.query_tokens) if has_labels else None,
+        "keyTokens": _labels(made.last.key_tokens) if has_labels else None,
+    }
+
+
+def _words(made: HeadPictures, words: Mapping[str, str]) -> dict[str, str]:
+    """The texts that depend on the maps."""
+    assert made.last is not None  # noqa: S101 - asked by the caller
+    coding = made.coding()
+    (n_rows, n_columns), (n_queries, n_keys) = made.n_cells, made.shape
+    filled = {"low": f"{coding.low:.2g}".replace("-", "−"), "high": f"{coding.high:.2g}"}
+    filled["least"] = f"{100 * sinks.MIN_LEFT:.0f} %"
+    if coding.apart:
+        filled["high"] = "1"
+    if made.last.quantity != "attention":
+        filled["quantity"] = made.last.quantity
+    if (n_rows, n_columns) != made.shape:
+        filled["reduced"] = words["reducedFrom"].format(queries=n_queries, keys=n_keys)
+        if made.details:
+            filled["reduced"] = words["inFull"].format(
+                full=len(made.details), maps=len(made.heads), rows=n_rows, columns=n_columns
+            )
+        filled["oneReduced"] = words["oneReduced"].format(rows=n_rows, columns=n_columns)
+    filled["steps"] = words["steps"].format(
+        error=f"{(coding.high - coding.low) / (2 * payload.N_STEPS):.2g}"
+    )
+    filled["tooLittle"] = words["tooLittle"].format(least=filled["least"])
+    return filled
 
 
 def _none_first(number: int | None) -> int:
     return -1 if number is None else number
-
-
-def _scale(thumbnails: _Thumbnails) -> tuple[float, float]:
-    """The values that the ends of the colour ramp stand for."""
-    if thumbnails.is_attention:
-        # A row's weights sum to 1, so the mean over k keys is at most 1/k.
-        return 0.0, thumbnails.values.shape[2] / thumbnails.shape[1]
-    finite = thumbnails.values[np.isfinite(thumbnails.values)]
-    largest = float(np.abs(finite).max(initial=0)) or 1.0
-    return (-largest if finite.min(initial=0) < 0 else 0.0), largest
 
 
 def _labels(tokens: Iterable[str]) -> list[str]:

@@ -114,7 +114,7 @@ def training_view(
             )
     words = {**TEXTS, **(texts or {})}
     steps = [frame.step for frame in frames]
-    pictures = [dict(model_view(frame.maps, texts=map_texts).data) for frame in frames]
+    pictures = [dict(model_view(frame.maps, detail=(), texts=map_texts).data) for frame in frames]
     data: dict[str, object] = {
         "charts": [
             _chart(name, table, (units or {}).get(name, ""), (gaps or {}).get(name, ""))
