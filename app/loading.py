@@ -152,8 +152,17 @@ def _draw(trace: "vizcore.Trace", kind: str, progress: Progress) -> Heads:
 
 
 def opening_head(trace: "vizcore.Trace", kind: str) -> tuple[int, int]:
-    """The layer and head to open where none was picked: the first that does something telling."""
-    if len(trace.query_tokens(kind)) <= SHORT:
+    """The layer and head to open where none was picked.
+
+    In attention to another text, the one whose queries most decide where it looks; else the first
+    that does something telling.
+    """
+    n_tokens = max(len(trace.query_tokens(kind)), len(trace.key_tokens(kind)))
+    if n_tokens <= SHORT and kind == "cross":
+        scores = vizcore.map_scores(trace, kind=kind)
+        best = scores.loc[scores["mutual_information"].fillna(0).idxmax()]
+        return int(best["layer"]), int(best["head"])
+    if n_tokens <= SHORT:
         for one in trace.maps(kind):
             if vizcore.is_telling(one):
                 return one.layer, one.head

@@ -18,6 +18,8 @@ from vizcore import __version__, cli_train, terminal
 from vizcore.errors import ModelNotFoundError, VizcoreError
 
 if TYPE_CHECKING:
+    from vizcore.cache import Progress
+    from vizcore.model import Model
     from vizcore.trace import Trace
 
 HEADS_SHOWN = 3
@@ -67,6 +69,10 @@ Target = Annotated[
         metavar="TEXT",
         help="For encoder-decoders, what the decoder reads; else the model writes it by itself.",
     ),
+]
+Kind = Annotated[
+    Literal["encoder", "decoder", "cross"] | None,
+    typer.Option(help="For encoder-decoders: which attention.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 
@@ -175,10 +181,7 @@ def attend(
     head: Annotated[
         int | None, typer.Option(min=0, help="Show this head's weights; needs --layer.")
     ] = None,
-    kind: Annotated[
-        Literal["encoder", "decoder", "cross"] | None,
-        typer.Option(help="For encoder-decoders: which attention.", show_default=False),
-    ] = None,
+    kind: Kind = None,
     target: Target = None,
     sort: Annotated[
         Literal["pattern", "layer"],
@@ -216,6 +219,65 @@ def attend(
         terminal_heads.show_map(trace, trace.map(layer, head, kind), top=top, as_json=as_json)
     else:
         terminal_heads.show_heads(trace, layer, kind, sort=sort, rows=rows, as_json=as_json)
+
+
+@app.command(
+    epilog=_examples(
+        "vizcore heads smollm2-135m",
+        "vizcore heads smollm2-135m --by induction --rows 20",
+        'vizcore heads minilm-l6 "The cat sat on the mat." "Who saw the cat?" --by same_token',
+        "vizcore heads tatoeba-translator --kind cross --csv scores.csv",
+    )
+)
+def heads(
+    model: ModelName,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT]...",
+            help="Measure on these texts, each in quotes; - reads them from standard input, one "
+            "a line. Else on sentences that come with Headlight.",
+            allow_dash=True,
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCORE",
+            help="List heads by this score, the highest first: induction, previous_token, "
+            "first_token, entropy, …; else by what they do.",
+        ),
+    ] = None,
+    kind: Kind = None,
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="How many heads to list (of each pattern); 0 for all.", show_default=False
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random tokens.")] = 0,
+    csv: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write all scores, one row a head; - prints them."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what each head of a model does in general, over many texts."""
+    if csv is not None and as_json:
+        raise typer.BadParameter("--csv and --json exclude each other.")
+    from vizcore import terminal_heads
+
+    if texts == ["-"]:
+        texts = [line for line in sys.stdin.read().splitlines() if line.strip()]
+    with terminal.progress() as report:
+        loaded = _load(model, report)
+        scores = terminal_heads.measure(loaded, texts, by, kind, seed, report)
+    if csv is not None:
+        terminal_heads.write_scores(scores, csv)
+    elif as_json:
+        terminal.print_json({"model": loaded.name, "heads": scores.to_dict("records")})
+    else:
+        terminal_heads.show_scores(loaded, scores, by, rows)
 
 
 @app.command(
@@ -302,18 +364,22 @@ def _trace(name: str, text: str, target: str | None) -> "Trace":
     if text == "-":
         text = sys.stdin.read().removesuffix("\n")
     with terminal.progress() as report:
-        report("Starting PyTorch", None)
-        from transformers.utils import logging
-
-        import vizcore
-
-        # One progress bar is enough, and it is ours.
-        quieten: Any = logging
-        quieten.disable_progress_bar()
-        quieten.set_verbosity_error()
-        model = vizcore.load(name, progress=report)
+        model = _load(name, report)
         report("Running the text", None)
         return model.trace(text, target)
+
+
+def _load(name: str, report: "Progress") -> "Model":
+    report("Starting PyTorch", None)
+    from transformers.utils import logging
+
+    import vizcore
+
+    # One progress bar is enough, and it is ours.
+    quieten: Any = logging
+    quieten.disable_progress_bar()
+    quieten.set_verbosity_error()
+    return vizcore.load(name, progress=report)
 
 
 def _not_known(name: str, close: tuple[str, ...]) -> str:

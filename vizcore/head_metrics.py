@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from vizcore.cache import Progress, quiet
 from vizcore.errors import EmptyTextError
-from vizcore.map_metrics import COLUMN_OF, WINDOW, Tally, check_window, frame_of, tally
+from vizcore.map_metrics import COLUMN_OF, SCORES, WINDOW, Tally, check_window, frame_of, tally
 from vizcore.maps import AttentionMap
 from vizcore.model import Model
 from vizcore.patterns import (
@@ -55,6 +55,17 @@ REPEATS = {
     "previous": ("previous_token", "the previous token"),
 }
 """The same of what is measured on repeated random tokens."""
+
+
+COLUMN_OF_HABIT = {name: COLUMN_OF[name] for name in (*WORDS, "near")} | {
+    "induction": "prefix_matching",
+    "duplicate": "duplicate_token",
+    "aligned": "alignment",
+}
+"""For a `pattern` that heads are called by, the column that says how much they are."""
+
+COLUMNS = (*SCORES, "duplicate_token", "previous_on_random", "position")
+"""The columns of scores, in order."""
 
 
 def head_scores(

@@ -130,10 +130,39 @@ def heads_table(groups: Sequence[Sequence[HeadRow]], *, limit: int | None) -> Ta
         for layer, head, pattern in listed:
             table.add_row(str(layer), str(head), Text(plain(pattern.text)))
         if more := len(group) - len(listed):
-            heads = "1 more head like it" if more == 1 else f"{more} more heads like these"
-            table.add_row("", "", Text(f"… and {heads}", style="dim"))
+            table.add_row("", "", Text(_and_more(more), style="dim"))
         table.add_section()
     return table
+
+
+def scores_table(
+    groups: Sequence["pd.DataFrame"], *, by: str | None, kinds: bool, limit: int | None
+) -> Table:
+    """One row a head: its place, one score if heads are listed by it, and what it mostly does."""
+    table = _table()
+    if kinds:
+        table.add_column("Kind")
+    for heading in ("Layer", "Head", *(() if by is None else (by,))):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("What it mostly does")
+    for group in groups:
+        for row in group.head(limit if limit else len(group)).to_dict("records"):
+            kind = (row["kind"],) if kinds else ()
+            score = () if by is None else (f"{row[by]:.3f}",)
+            place = (str(row["layer"]), str(row["head"]))
+            table.add_row(*kind, *place, *score, Text(plain(row["summary"])))
+        if more := len(group) - (limit or len(group)):
+            if more > 0:
+                blank = ("",) * (len(table.columns) - 1)
+                table.add_row(*blank, Text(_and_more(more), style="dim"))
+        table.add_section()
+    return table
+
+
+def _and_more(n_heads: int) -> str:
+    return "… and " + (
+        "1 more head like it" if n_heads == 1 else f"{n_heads} more heads like these"
+    )
 
 
 def map_table(shown: "AttentionMap", *, top: int, width: int) -> Table:

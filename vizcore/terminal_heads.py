@@ -1,4 +1,4 @@
-"""What `vizcore attend` shows and writes: all heads by what they do, or the weights of one.
+"""What `vizcore attend` and `vizcore heads` show: heads by what they do, weights, scores.
 
 Heads of a kind are listed together, since in most models most heads do the same dull thing and a
 plain ranking would show nothing else. Maps are looked at one after the other, so that never more
@@ -10,16 +10,27 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import typer
 
 from vizcore import terminal
+from vizcore.cache import Progress
+from vizcore.errors import SelectionError
+from vizcore.head_metrics import COLUMN_OF_HABIT, COLUMNS, head_scores
 from vizcore.maps import AttentionMap
+from vizcore.model import Model
 from vizcore.patterns import Pattern, describe
 from vizcore.terminal import HeadRow
 from vizcore.trace import Trace
 
 # These describe how weights are spread, not where they go, and their scores mean something else.
 _UNNAMED = ("focused", "spread", "alone", "undefined", "values")
+
+HEADS_OF_A_HABIT = 3
+"""How many heads of each pattern `vizcore heads` lists, unless --rows says otherwise."""
+
+HEADS_OF_A_SCORE = 10
+"""How many it lists by one score, likewise."""
 
 
 def show_heads(
@@ -63,6 +74,49 @@ def _by_pattern(found: list[HeadRow]) -> list[list[HeadRow]]:
 
 def _described(pattern: Pattern) -> dict[str, object]:
     return {"pattern": pattern.name, "score": pattern.score, "text": pattern.text}
+
+
+def measure(
+    model: Model, texts: list[str] | None, by: str | None, kind: Any, seed: int, report: Progress
+) -> pd.DataFrame:
+    """The scores of all heads, over texts; a score that does not exist is refused first."""
+    if by is not None and by not in COLUMNS:
+        raise SelectionError(f"There is no score {by!r}. Scores are: {', '.join(COLUMNS)}.")
+    return head_scores(model, texts or None, kind=kind, seed=seed, progress=report)
+
+
+def show_scores(model: Model, scores: pd.DataFrame, by: str | None, rows: int | None) -> None:
+    """Heads grouped by what they do in general, or those with the most of one score."""
+    if by is None:
+        groups = _by_habit(scores)
+        limit = HEADS_OF_A_HABIT if rows is None else rows or None
+    else:
+        groups = [scores[scores[by].notna()].sort_values(by, ascending=False, kind="stable")]
+        limit = None
+        if rows != 0:
+            groups = [groups[0].head(HEADS_OF_A_SCORE if rows is None else rows)]
+        if groups[0].empty:
+            print(f"{by} does not apply to these heads.")
+            return
+    table = terminal.scores_table(groups, by=by, kinds=scores["kind"].nunique() > 1, limit=limit)
+    terminal.console().print(table)
+    terminal.print_note(model)
+
+
+def _by_habit(scores: pd.DataFrame) -> list[pd.DataFrame]:
+    """Heads that do the same together, those that do it most first."""
+    groups = []
+    for (_kind, pattern), group in scores.groupby(["kind", "pattern"], sort=False):
+        column = COLUMN_OF_HABIT.get(str(pattern))
+        groups.append(
+            group if column is None else group.sort_values(column, ascending=False, kind="stable")
+        )
+    return sorted(groups, key=lambda group: group["pattern"].iloc[0] in _UNNAMED)
+
+
+def write_scores(scores: pd.DataFrame, path: Path) -> None:
+    """All scores, one row a head."""
+    _write(path, [scores.to_csv(index=False)])
 
 
 def show_map(trace: Trace, shown: AttentionMap, *, top: int, as_json: bool) -> None:
