@@ -50,7 +50,7 @@ WORDS = {
 """What a head is said to look at, of what is measured on texts."""
 
 REPEATS = {
-    "induction": ("prefix_matching", "what followed the same token before"),
+    "induction": ("prefix_matching", "induction"),
     "duplicate": ("same_token", "copies of the same token"),
     "previous": ("previous_token", "the previous token"),
 }
@@ -123,10 +123,9 @@ def head_scores(
     Returns:
         kind, layer, head, the scores (NaN where they do not apply), then `pattern`, what the head
         mostly does by name, and `summary`, the same in words: "looks at the first token, 0.81; on
-        random tokens at what followed the same token before, 0.92". Of what is done on texts, it
-        names what beats uniform attention most, by the rule of `describe`; of what is done on
-        random tokens likewise, where that is something else, and if its score is at least one
-        half, it is the `pattern`.
+        random tokens induction, 0.92". Of what is done on texts, it names what beats uniform
+        attention most, by the rule of `describe`; of what is done on random tokens likewise, where
+        that is something else, and if its score is at least one half, it is the `pattern`.
 
     Raises:
         SelectionError: if there is no such kind, or a number is out of range.
@@ -258,7 +257,7 @@ def _names(on_texts: Tally, on_rows: Tally | None, window: int) -> list[tuple[st
     for found, close, repeat, spread in zip(usual, near, repeats, n_tokens, strict=True):
         name, text, _score = found or close or _spread(float(spread))
         if repeat is not None and repeat[0] != {"same": "duplicate"}.get(name, name):
-            text += "; on random tokens " + repeat[1].removeprefix("looks ")
+            text += f"; on random tokens {REPEATS[repeat[0]][1]}, {repeat[2]:.2f}"
             name = repeat[0] if repeat[2] >= MOSTLY else name
         names.append((name, text))
     return names

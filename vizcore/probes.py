@@ -56,6 +56,9 @@ UNKNOWN_AT_MOST = 0.25
 CUT = 32
 """Tokens of texts that are cut to one length, at most."""
 
+CUT_TEXTS = 64
+"""Texts that are cut to one length, at most: they are compared all at once."""
+
 TARGET_TOKENS = 2
 """A target that an encoder-decoder writes may be so many times as long as its source, and ten."""
 
@@ -180,9 +183,10 @@ def random_rows(
 
 
 def cut_to_one_length(model: Model, probes: Sequence[Probe]) -> list[Probe]:
-    """Those that at least half of them are long enough for, cut to that length; special ends stay.
+    """Texts of one length, made of the beginnings of these; special tokens at their ends stay.
 
-    Fewer than two of one length tell nothing, and are none.
+    The length is one that at least half of them have, and at most `CUT` tokens. Fewer than two of
+    one length tell nothing, and are none.
     """
     n_tokens = _common([len(one.source) for one in probes])
     chosen = [one for one in probes if len(one.source) >= n_tokens]
@@ -197,7 +201,7 @@ def cut_to_one_length(model: Model, probes: Sequence[Probe]) -> list[Probe]:
             cut.append(Probe(source))
         elif len(one.target) >= n_target:
             cut.append(Probe(source, one.target[:n_target]))
-    return cut if len(cut) > 1 else []
+    return cut[:CUT_TEXTS] if len(cut) > 1 else []
 
 
 def _common(lengths: Sequence[int]) -> int:

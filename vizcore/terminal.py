@@ -151,18 +151,15 @@ def scores_table(
             score = () if by is None else (f"{row[by]:.3f}",)
             place = (str(row["layer"]), str(row["head"]))
             table.add_row(*kind, *place, *score, Text(plain(row["summary"])))
-        if more := len(group) - (limit or len(group)):
-            if more > 0:
-                blank = ("",) * (len(table.columns) - 1)
-                table.add_row(*blank, Text(_and_more(more), style="dim"))
+        if limit and len(group) > limit:
+            blank = ("",) * (len(table.columns) - 1)
+            table.add_row(*blank, Text(_and_more(len(group) - limit), style="dim"))
         table.add_section()
     return table
 
 
 def _and_more(n_heads: int) -> str:
-    return "… and " + (
-        "1 more head like it" if n_heads == 1 else f"{n_heads} more heads like these"
-    )
+    return "… and 1 more head like it" if n_heads == 1 else f"… and {n_heads} more heads like these"
 
 
 def map_table(shown: "AttentionMap", *, top: int, width: int) -> Table:
