@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from vizcore.map_metrics import map_scores
     from vizcore.maps import AttentionMap, HasMaps
     from vizcore.model import Model
+    from vizcore.overview import head_overview
     from vizcore.patterns import Pattern, describe, is_telling
     from vizcore.positional import positions
     from vizcore.query_key import QueriesAndKeys, QueryScores, queries_and_keys
@@ -66,8 +67,10 @@ if TYPE_CHECKING:
     from vizcore.views.alternatives_view import alternatives_view
     from vizcore.views.figures import heatmap
     from vizcore.views.head_view import head_view
+    from vizcore.views.map_tiles import MapRegion
     from vizcore.views.model_view import model_view
     from vizcore.views.neuron_view import neuron_view
+    from vizcore.views.overviews import Overview
     from vizcore.views.page import View
     from vizcore.views.position_figures import (
         position_biases,
@@ -79,6 +82,8 @@ if TYPE_CHECKING:
         rotary_factors,
     )
     from vizcore.views.steps_view import steps_view
+    from vizcore.views.tile_view import tile_view
+    from vizcore.views.text_view import text_view
     from vizcore.views.tokens_view import tokens_view
     from vizcore.views.training_view import training_view
     from vizcore.weighted import weighted_norms, weighted_norms_of_heads
@@ -100,10 +105,12 @@ __all__ = [
     "FetchError",
     "Frame",
     "HasMaps",
+    "MapRegion",
     "MissingHeadError",
     "Model",
     "ModelFilesError",
     "ModelNotFoundError",
+    "Overview",
     "Pattern",
     "PositionTable",
     "PositionalEncoding",
@@ -139,6 +146,7 @@ __all__ = [
     "difference",
     "differences",
     "entries",
+    "head_overview",
     "head_scores",
     "head_to_watch",
     "head_view",
@@ -166,6 +174,8 @@ __all__ = [
     "rotary_factors",
     "steps_view",
     "surprisal",
+    "tile_view",
+    "text_view",
     "tokens_view",
     "trace_surprisal",
     "train",
@@ -197,6 +207,7 @@ _HOME = {
     "vizcore.map_metrics": ("map_scores",),
     "vizcore.maps": ("AttentionMap", "HasMaps"),
     "vizcore.model": ("Model",),
+    "vizcore.overview": ("head_overview",),
     "vizcore.patterns": ("Pattern", "describe", "is_telling"),
     "vizcore.positional": ("positions",),
     "vizcore.query_key": ("QueriesAndKeys", "QueryScores", "queries_and_keys"),
@@ -213,8 +224,10 @@ _HOME = {
     "vizcore.views.alternatives_view": ("alternatives_view",),
     "vizcore.views.figures": ("heatmap",),
     "vizcore.views.head_view": ("head_view",),
+    "vizcore.views.map_tiles": ("MapRegion",),
     "vizcore.views.model_view": ("model_view",),
     "vizcore.views.neuron_view": ("neuron_view",),
+    "vizcore.views.overviews": ("Overview",),
     "vizcore.views.page": ("View",),
     "vizcore.views.position_figures": (
         "position_biases",
@@ -226,6 +239,8 @@ _HOME = {
         "rotary_factors",
     ),
     "vizcore.views.steps_view": ("steps_view",),
+    "vizcore.views.tile_view": ("tile_view",),
+    "vizcore.views.text_view": ("text_view",),
     "vizcore.views.tokens_view": ("tokens_view",),
     "vizcore.views.training_view": ("training_view",),
     "vizcore.weighted": ("weighted_norms", "weighted_norms_of_heads"),

@@ -149,15 +149,17 @@ export function fullWeight(rows, weights) {
  */
 export function closely(rows, heads, { side, token }, sink) {
   /** @type {Close} */
-  const close = { entries: [], sink: [], rest: 0, nRest: 0, nMasked: 0, nBroken: 0, isEmpty: false };
+  const close = { entries: [], sink: [], rest: 0, nRest: 0, nMasked: 0, nBroken: 0, broken: [], isEmpty: false };
   let nEmpty = 0;
   for (const head of heads) {
     const by = side === "query" ? factor(rows, head, token, sink) : 1;
     if (!by) nEmpty++;
     const see = (/** @type {number} */ other, /** @type {number} */ weight) => {
       const [query, key] = side === "query" ? [token, other] : [other, token];
-      if (Number.isNaN(weight)) close.nBroken++;
-      else if (key === 0 && sink === "grey") close.sink.push({ head, token: other, weight });
+      if (Number.isNaN(weight)) {
+        close.nBroken++;
+        close.broken.push(other);
+      } else if (key === 0 && sink === "grey") close.sink.push({ head, token: other, weight });
       else if (key !== 0 || sink === "in") {
         const scaled = weight * (side === "query" ? by : factor(rows, head, query, sink));
         if (scaled) close.entries.push({ head, token: other, weight: scaled });

@@ -87,7 +87,7 @@ TEXTS = {
     "andSink": "in grey: the first token, {weight}",
     "andRest": "{weight} more on {tokens} others, not sent",
     "andMasked": "cannot look at {tokens} others (masked)",
-    "andBroken": "{tokens} weights are not numbers",
+    "andBroken": "weights that are not numbers: {tokens}",
     "isEmpty": "without the first token less than {left} is left of its weight, so no lines",
     "strongest": "The {n} strongest lines of each token",
     "everyLine": "All lines",

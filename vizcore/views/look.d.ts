@@ -99,8 +99,41 @@ export type Close = {
   nRest: number;
   nMasked: number;
   nBroken: number;
+  /** The tokens of weights that are not numbers. */
+  broken: number[];
   isEmpty: boolean;
 };
 
-/** One token of a running text. */
-export type Piece = { text: string; space: boolean; breaks: boolean; quiet: boolean };
+/** A text: the labels of its tokens, what is printed of each, and flags as in running.py. */
+export type RunningText = { tokens: string[]; pieces: string[]; flags: number[] };
+
+/** "to": what a token looks at; "from": what looks at it. */
+export type Direction = "to" | "from";
+
+export type TextViewData = {
+  /** Says whether two of these are the same, but for what is selected. */
+  identity: string;
+  keys: RunningText;
+  /** Where it is another text. */
+  queries: RunningText | null;
+  kind: string | null;
+  quantity: string;
+  weights: PackedRows;
+  /** How much each key is looked at on average. */
+  average: number[];
+  direction: Direction;
+  sink: Sink;
+  log: boolean;
+  selected: Place | null;
+  height: number;
+  nSteps: number;
+  undefinedCode: number;
+  maskedCode: number;
+  colours: { light: Colours; dark: Colours };
+  texts: Record<string, string>;
+};
+
+export type TextPick = { side: Side | null; token: number | null; direction: Direction };
+
+/** The shade of every token of one text: from 0 to 1, or a sign that it has none. */
+export type Shades = { place: Float32Array; masked: Uint8Array; broken: Uint8Array; grey: Uint8Array };

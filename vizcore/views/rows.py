@@ -191,16 +191,20 @@ def _kept(
     """The strongest keys of each row in order, and what the others sum to; NaN in a row: NaN."""
     n_rows, n_keys = values.shape
     step = max(CHUNK_CELLS // n_keys, 1)
+    place = np.arange(n_keys, dtype=np.uint64)
     for start in range(0, n_rows, step):
-        chunk = values[start : start + step]
+        chunk = np.ascontiguousarray(values[start : start + step])
         size = np.abs(chunk)
         size[~np.isfinite(chunk)] = 0
         totals = size.sum(axis=1)
-        if mask is not None:  # what is masked has the code for it, and comes last
-            size[mask[start : start + step]] = -1
-        order = np.argpartition(size, n_keys - n_kept, axis=1)[:, n_keys - n_kept :]
-        found = np.sort(order, axis=1)
-        inside = np.maximum(np.take_along_axis(size, found, axis=1), 0).sum(axis=1)
+        if mask is not None:
+            size[mask[start : start + step]] = 0
+        # Bits of floats from 0 on are in the order of the floats; with the place below them no two
+        # are alike, and whole numbers that differ are much the fastest to divide.
+        ranks = size.view(np.uint32).astype(np.uint64) << np.uint64(16) | place
+        ranks.partition(n_keys - n_kept, axis=1)
+        found = np.sort(ranks[:, n_keys - n_kept :] & np.uint64(0xFFFF), axis=1).astype(np.int64)
+        inside = np.take_along_axis(size, found, axis=1).sum(axis=1)
         rest = np.maximum(totals - inside, 0)
         rest[~np.isfinite(chunk).all(axis=1)] = np.nan
         yield found, rest

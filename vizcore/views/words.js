@@ -21,10 +21,12 @@ export function quote(token) {
 export function number(weight) {
   const size = Math.abs(weight);
   if (Number.isNaN(weight)) return "NaN";
-  if (size >= 0.995 || size === 0) return size >= 100 ? weight.toPrecision(3) : weight.toFixed(2);
-  if (size >= 0.01) return weight.toFixed(2);
-  return size >= 0.0001 ? weight.toPrecision(1).replace("-", "−") : "< 0.0001";
+  const digits = size >= 100 ? size.toPrecision(3) : size >= 0.01 || size === 0 ? size.toFixed(2) : size.toPrecision(1);
+  return (weight < 0 ? "−" : "") + (size > 0 && size < SMALLEST ? `< ${SMALLEST}` : digits);
 }
+
+/** Smaller ones are not told apart. */
+const SMALLEST = 0.0001;
 
 /** @param {number} share */
 export function percent(share) {
