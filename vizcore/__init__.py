@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from vizcore.translation import Translation, translate
     from vizcore.views.alternatives_view import alternatives_view
     from vizcore.views.figures import heatmap
+    from vizcore.views.flow_view import flow_view
     from vizcore.views.head_view import head_view
     from vizcore.views.map_tiles import MapRegion
     from vizcore.views.model_view import model_view
@@ -82,8 +83,8 @@ if TYPE_CHECKING:
         rotary_factors,
     )
     from vizcore.views.steps_view import steps_view
-    from vizcore.views.tile_view import tile_view
     from vizcore.views.text_view import text_view
+    from vizcore.views.tile_view import tile_view
     from vizcore.views.tokens_view import tokens_view
     from vizcore.views.training_view import training_view
     from vizcore.weighted import weighted_norms, weighted_norms_of_heads
@@ -146,6 +147,7 @@ __all__ = [
     "difference",
     "differences",
     "entries",
+    "flow_view",
     "head_overview",
     "head_scores",
     "head_to_watch",
@@ -174,8 +176,8 @@ __all__ = [
     "rotary_factors",
     "steps_view",
     "surprisal",
-    "tile_view",
     "text_view",
+    "tile_view",
     "tokens_view",
     "trace_surprisal",
     "train",
@@ -226,6 +228,7 @@ _HOME = {
     "vizcore.views.head_view": ("head_view",),
     "vizcore.views.map_tiles": ("MapRegion",),
     "vizcore.views.model_view": ("model_view",),
+    "vizcore.views.flow_view": ("flow_view",),
     "vizcore.views.neuron_view": ("neuron_view",),
     "vizcore.views.overviews": ("Overview",),
     "vizcore.views.page": ("View",),

@@ -103,9 +103,10 @@ def pack_rows(
                 "are shown together must be of the same tokens."
             )
     usable = [_usable(map) for map in maps]
-    largest = [float(np.abs(one).max(initial=0, where=np.isfinite(one))) for one in usable]
-    signed = any(bool((one < 0).any()) for one in usable)
-    scale = _Scale(high=max(largest) or 1.0, signed=signed, fine=form.fine)
+    ends = [_ends(one) for one in usable]
+    signed = min(low for low, _ in ends) < 0
+    largest = max(max(-low, high) for low, high in ends)
+    scale = _Scale(high=largest or 1.0, signed=signed, fine=form.fine)
     data: dict[str, object] = {
         "high": scale.high,
         "signed": signed,
@@ -152,6 +153,15 @@ class _Scale:
 def _usable(map: AttentionMap) -> Float[np.ndarray, "query key"]:
     """The numbers, with 0 wherever nobody may look."""
     return map.values if map.masked is None else np.where(map.masked, np.float32(0), map.values)
+
+
+def _ends(values: Float[np.ndarray, "query key"]) -> tuple[float, float]:
+    """The smallest and the largest number, of those that are finite; 0 is among them."""
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        finite = values[np.isfinite(values)]
+        low, high = float(finite.min(initial=0)), float(finite.max(initial=0))
+    return low, high
 
 
 def _sums_to_one(values: Float[np.ndarray, "query key"]) -> bool:
