@@ -1,5 +1,7 @@
 """Means and maxima of maps, against plain loops; which maps go together, and which do not."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -79,10 +81,33 @@ def test_a_trace_gives_its_maps_and_words() -> None:
     np.testing.assert_allclose(found.values, np.concatenate(eager).mean(axis=0), atol=1e-6)
     assert found.key_words == trace.key_words("cross")
     np.testing.assert_allclose(
+        mean_map(trace, "cross", head=1).values,
+        np.mean([weights[1] for weights in eager], axis=0),
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(
         max_map(trace, "encoder", layer=1).values,
         trace.attention(1, None, "encoder").numpy().max(axis=0),
         atol=1e-6,
     )
+
+
+def test_of_a_trace_only_the_heads_that_are_asked_for_are_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trace = Model.of(tiny_network("llama"), None).trace([5, 6, 7])
+    computed: list[tuple[int, int | None]] = []
+    attention = type(trace).attention
+
+    def counted(trace: Any, layer: int, head: int | None = None, kind: str | None = None) -> Any:
+        computed.append((layer, head))
+        return attention(trace, layer, head, kind)
+
+    monkeypatch.setattr(type(trace), "attention", counted)
+    mean_map(trace, layer=1)
+    assert computed == [(1, head) for head in range(trace.n_heads())]
+    with pytest.raises(SelectionError, match="There is no layer 9"):
+        mean_map(trace, layer=9)
 
 
 def test_texts_of_one_length_are_averaged_position_by_position() -> None:

@@ -9,7 +9,7 @@ Not for statistics over many texts of different lengths: those are scores of hea
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -142,9 +142,26 @@ def without_keys(map: AttentionMap, keys: Sequence[int]) -> AttentionMap:
     return replace(map, values=scaled, masked=hidden)
 
 
+@runtime_checkable
+class _HasHeads(Protocol):
+    """What can give the map of one head alone, such as a trace."""
+
+    def layers(self, kind: str | None = None) -> Sequence[int]: ...
+
+    def n_heads(self, kind: str | None = None) -> int: ...
+
+    def map(self, layer: int, head: int, kind: str | None = None) -> AttentionMap: ...
+
+
 def _selected(
     source: HasMaps | Iterable[AttentionMap], kind: str | None, layer: int | None, head: int | None
 ) -> Iterator[AttentionMap]:
+    if isinstance(source, _HasHeads) and (layer, head) != (None, None):
+        # No need to compute what is not asked for.
+        for its_layer in source.layers(kind) if layer is None else [layer]:
+            for its_head in range(source.n_heads(kind)) if head is None else [head]:
+                yield source.map(its_layer, its_head, kind)
+        return
     for map in maps_of(source, kind):
         if layer in (None, map.layer) and head in (None, map.head):
             yield map
