@@ -14,6 +14,11 @@ def trace(figure: Any, name: str) -> Any:
     return next(one for one in figure.data if one.name == name)
 
 
+def places(marks: Any) -> set[tuple[int, int]]:
+    """(row, column) of marks."""
+    return set(zip(marks.y, marks.x, strict=True))
+
+
 def test_cells_are_the_values_with_queries_down_and_keys_across() -> None:
     (map,) = attention_maps(1, 1, 5, n_queries=3, causal=False)
     cells = trace(heatmap(map).figure, "cells")
@@ -37,9 +42,76 @@ def test_masked_cells_are_blank_and_a_zero_is_not() -> None:
 
 
 def test_what_is_not_a_number_is_a_cross_of_its_own() -> None:
-    values = np.array([[0.5, np.nan, 0.5], [np.inf, 0.5, 0.5]])
-    crosses = trace(heatmap(a_map(values, "ab", "abc")).figure, "not a number")
-    assert set(zip(crosses.y, crosses.x, strict=True)) == {(0, 1), (1, 0)}
+    values = np.array([[0.5, np.nan, 0.5], [np.inf, 0.5, np.nan]])
+    figure = heatmap(a_map(values, "ab", "abc")).figure
+    assert places(trace(figure, "not a number")) == {(0, 1), (1, 2)}
+    assert places(trace(figure, "infinite")) == {(1, 0)}
+
+
+def test_marks_that_no_cell_has_are_not_in_the_legend() -> None:
+    figure = heatmap(a_map([[0.5, 0.5]], "a", "ab")).figure
+    assert [one.name for one in figure.data if one.showlegend] == []
+
+
+def test_what_is_beyond_given_limits_is_marked_and_keeps_its_value() -> None:
+    values = [[-5.0, -1.0, 0.5], [1.0, 5.0, 0.0]]
+    figure = heatmap(a_map(values, "ab", "abc"), limits=(-1, 1)).figure
+    cells = trace(figure, "cells")
+    assert (cells.zmin, cells.zmax) == (-1, 1)
+    np.testing.assert_array_equal(cells.z, np.float32(values))
+    assert places(trace(figure, "above the scale")) == {(1, 1)}
+    assert places(trace(figure, "below the scale")) == {(0, 0)}
+
+
+def test_logarithmic_colours_are_decades_and_hovering_tells_the_weight() -> None:
+    values = [[0.001, 0.01, 0.989], [0.0, 0.1, 0.9]]
+    cells = trace(heatmap(a_map(values, "ab", "abc"), scale="log").figure, "cells")
+    np.testing.assert_allclose(cells.z, [[0, 1, np.log10(989)], [0, 2, np.log10(900)]], atol=1e-5)
+    assert (cells.zmin, cells.zmax) == (0, pytest.approx(3))
+    np.testing.assert_array_equal(cells.customdata[:, :, 0], np.float32(values))
+    assert "%{customdata[0]:.5~g}" in cells.hovertemplate
+    assert list(cells.colorbar.ticktext) == ["≤ 0.001", "0.01", "0.1", "1"]
+    np.testing.assert_allclose(cells.colorbar.tickvals, [0, 1, 2, 3], atol=1e-6)
+    assert cells.colorbar.title.text == "\u2068attention\u2069, logarithmic"
+
+
+SINK = [[1.0, 0.0, 0.0], [0.995, 0.005, 0.0], [0.6, 0.1, 0.3]]
+
+
+def test_the_first_token_greyed_out_keeps_its_values_and_the_others_their_colours() -> None:
+    figure = heatmap(a_map(SINK, "abc", "abc"), sink="grey").figure
+    cells, first = trace(figure, "cells"), trace(figure, "first token")
+    assert np.isnan(cells.z[:, 0]).all()
+    np.testing.assert_array_equal(cells.z[:, 1:], np.float32(SINK)[:, 1:])
+    np.testing.assert_array_equal(first.z[:, 0], np.float32(SINK)[:, 0])
+    assert np.isnan(first.z[:, 1:]).all()
+    assert "first token, greyed out" in [one.name for one in figure.data if one.showlegend]
+
+
+def test_renormalised_away_the_rest_of_a_row_sums_to_one_and_hovering_tells_both() -> None:
+    figure = heatmap(a_map(SINK, "abc", "abc"), sink="renormalise").figure
+    cells = trace(figure, "cells")
+    np.testing.assert_allclose(cells.z[2], [np.nan, 0.25, 0.75], atol=1e-6)
+    np.testing.assert_allclose(cells.customdata[2, 1], [0.1, 0.25], atol=1e-6)
+
+
+def test_rows_that_leave_too_little_are_marked_and_explained() -> None:
+    figure = heatmap(a_map(SINK, "abc", "abc"), sink="renormalise").figure
+    assert np.isnan(trace(figure, "cells").z[:2]).all()
+    left = trace(figure, "too little left")
+    np.testing.assert_array_equal(np.isnan(left.z), [[1, 0, 0], [1, 0, 0], [1, 1, 1]])
+    assert "under 1% left, not renormalised" in [one.name for one in figure.data if one.showlegend]
+
+
+def test_blocks_are_means_of_renormalised_rows() -> None:
+    (map,) = attention_maps(1, 1, 450, n_queries=301, causal=False)
+    figure = heatmap(map, sink="renormalise").figure
+    rest = map.values.astype(float)
+    rest[:, 0] = 0
+    rest /= rest.sum(axis=1, keepdims=True)
+    cells = trace(figure, "cells")
+    assert cells.z[2, 4] == pytest.approx(rest[6:9, 12:15].mean(), rel=1e-4)
+    assert cells.z[0, 0] == pytest.approx(rest[0:3, 0:3].mean(), rel=1e-4)
 
 
 def test_selecting_anywhere_on_a_label_gives_the_position_of_the_query() -> None:
@@ -89,6 +161,34 @@ def test_a_row_is_outlined_and_the_others_dimmed() -> None:
     assert (outline.y0, outline.y1) == (1.5, 2.5)
 
 
+def test_a_column_is_outlined_and_its_label_stands_out() -> None:
+    (map,) = attention_maps(1, 1, 6, n_queries=4, causal=False)
+    layout = heatmap(map, column=5).figure.layout
+    before, outline = layout.shapes
+    assert (before.x0, before.x1, before.y0, before.y1) == (-0.5, 4.5, -0.5, 3.5)
+    assert (outline.x0, outline.x1, outline.y0, outline.y1) == (4.5, 5.5, -0.5, 3.5)
+    assert layout.xaxis3.ticktext[5].startswith("<b")
+
+
+def test_a_row_and_a_column_leave_four_corners_dimmed() -> None:
+    (map,) = attention_maps(1, 1, 6, n_queries=4, causal=False)
+    shapes = heatmap(map, row=1, column=2).figure.layout.shapes
+    assert len(shapes) == 6
+    assert {(one.x0, one.y0) for one in shapes[:4]} == {
+        (-0.5, -0.5),
+        (2.5, -0.5),
+        (-0.5, 1.5),
+        (2.5, 1.5),
+    }
+
+
+def test_a_pinned_column_keeps_its_label_among_fewer() -> None:
+    (map,) = attention_maps(1, 1, 64)
+    shown = heatmap(map, column=10).figure.layout.xaxis3.tickvals
+    assert 10 in shown
+    assert np.diff(shown).min() >= 2
+
+
 @pytest.mark.parametrize(("row", "n_shapes"), [(0, 2), (4, 2), (None, 0)])
 def test_the_first_and_the_last_row_have_one_neighbour(row: int | None, n_shapes: int) -> None:
     (map,) = attention_maps(1, 1, 5)
@@ -128,11 +228,32 @@ def test_differences_have_zero_in_the_middle_of_the_scale() -> None:
     assert (cells.zmin, cells.zmax) == (-0.5, 0.5)
 
 
-def test_a_row_that_is_not_there_is_named_errors() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"row": 3}, "There is no query 3: the map has 3, counted from 0."),
+        ({"column": -1}, "There is no key -1: the map has 5, counted from 0."),
+        (
+            {"limits": (0.5, 0.5)},
+            "limits must go up, from the value at one end of the colours to that at the other, "
+            "not from 0.5 to 0.5.",
+        ),
+    ],
+)
+def test_what_is_not_there_is_named_errors(arguments: dict[str, Any], message: str) -> None:
     (map,) = attention_maps(1, 1, 5, n_queries=3, causal=False)
     with pytest.raises(SelectionError) as caught:
-        heatmap(map, row=3)
-    assert str(caught.value) == "There is no query 3: the map has 3, counted from 0."
+        heatmap(map, **arguments)
+    assert str(caught.value) == message
+
+
+def test_a_difference_has_no_first_token_to_take_out_errors() -> None:
+    with pytest.raises(SelectionError) as caught:
+        heatmap(a_map([[-0.5, 0.5]], "a", "ab", quantity="change"), sink="grey")
+    assert str(caught.value) == (
+        "The first token cannot be taken out of change: that is for weights, whose rows sum to 1, "
+        'over at least two keys. Use sink="keep".'
+    )
 
 
 def test_in_a_terminal_it_is_one_short_line() -> None:

@@ -66,9 +66,15 @@ def test_one_number_that_is_not_finite_marks_the_cells_that_touch_it_and_no_othe
     values = np.full((6, 6), 0.1, dtype=np.float32)
     values[2, 3] = what
     reduced = areas(values.shape, n_rows=3, n_columns=2)(values)
-    expected = np.zeros((3, 2), dtype=bool)
-    expected[1, 1] = True
-    np.testing.assert_array_equal(np.isnan(reduced.values), expected)
+    expected = np.full((3, 2), 0.1)
+    expected[1, 1] = what
+    np.testing.assert_allclose(reduced.values, expected, rtol=1e-6)
+
+
+def test_infinities_of_both_signs_have_no_mean() -> None:
+    values = np.array([[np.inf, -np.inf, np.inf, 0.0]], dtype=np.float32)
+    reduced = areas(values.shape, n_rows=1, n_columns=2)(values)
+    np.testing.assert_array_equal(reduced.values, [[np.nan, np.inf]])
 
 
 def test_blocks_are_of_whole_tokens_and_the_last_may_be_smaller() -> None:

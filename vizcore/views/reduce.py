@@ -17,8 +17,9 @@ class Reduced:
     """A smaller map.
 
     Args:
-        values: float32 (row, column), the mean over the cell's area; masked cells count as 0, and
-            a cell that touches a number which is not finite is not a number.
+        values: float32 (row, column), the mean over the cell's area; masked cells count as 0. A
+            cell that touches an infinite number is infinite, one that touches something which is
+            not a number, or infinities of both signs, is not a number.
         masked: bool (row, column), True where all of the cell's area is masked.
     """
 
@@ -52,8 +53,14 @@ class Averaging:
         whole = bool(finite.all())
         means = self.by_row @ (values if whole else np.where(finite, values, 0)) @ self.by_column.T
         if not whole:
-            means[(self.by_row > 0) @ ~finite @ (self.by_column > 0).T] = np.nan
+            above, below = self._touch(values == np.inf), self._touch(values == -np.inf)
+            means[above], means[below] = np.inf, -np.inf
+            means[self._touch(np.isnan(values)) | (above & below)] = np.nan
         return Reduced(means.astype(np.float32), self._reduced_mask(masked, means.shape))
+
+    def _touch(self, cells: Bool[np.ndarray, "query key"]) -> Bool[np.ndarray, "row column"]:
+        touched: np.ndarray = (self.by_row > 0) @ cells @ (self.by_column > 0).T
+        return touched
 
     def _reduced_mask(
         self, masked: Bool[np.ndarray, "query key"] | None, shape: tuple[int, ...]
