@@ -16,7 +16,7 @@ export type FlowWeights = {
   broken: [number, number][];
 };
 
-export type FlowSink = "in" | "grey" | "away";
+export type FlowSink = "keep" | "grey" | "renormalise";
 export type FlowWay = "into" | "outOf";
 
 export type FlowViewData = {

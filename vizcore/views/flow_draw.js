@@ -12,7 +12,7 @@ const BOTTOM = 4;
 /** Rows are not drawn closer than this; where they would be, some are folded away. */
 export const MIN_PITCH = 8.5;
 const FOLDED_PITCH = 13;
-const MAX_PITCH = 34;
+const MAX_PITCH = 64;
 const MAX_STEP = 150;
 
 /**
@@ -113,7 +113,7 @@ function drawAxis(context, stage, { layers, place, texts, theme }) {
 /** @param {CanvasRenderingContext2D} context @param {FlowStage} stage @param {FlowLook} look */
 function drawLines(context, stage, { greyFirst, lines, shares, theme }) {
   const strongest = lines.n ? lines.share[lines.n - 1] : 1;
-  const widest = Math.min(Math.max(stage.pitch * 0.5, 2), shares ? 9 : 4);
+  const widest = Math.min(Math.max(stage.pitch * 0.5, 2), shares ? 12 : 4);
   const grey = (/** @type {number} */ i) => greyFirst && lines.from[i] === 0 && lines.to[i] !== 0;
   for (const greyed of [true, false]) {
     for (let i = 0; i < lines.n; i++) {
@@ -143,7 +143,7 @@ function drawPlaces(context, stage, { broken, chosen, layers, place, shares, the
     context.beginPath();
     context.arc(stage.left + column * stage.step, stage.y[row], radius, 0, 7);
   };
-  const largest = Math.min(Math.max(stage.pitch * 0.42, 2.5), 7);
+  const largest = Math.min(Math.max(stage.pitch * 0.42, 2.5), 9);
   context.fillStyle = theme.text;
   for (let column = 0; column <= layers.length; column++) {
     for (const row of stage.rows) {
@@ -175,7 +175,7 @@ function drawLabels(context, stage, { layers, place, shares, theme, tokens }) {
   context.textBaseline = "middle";
   for (const row of stage.rows) {
     for (const [column, x, align, number] of /** @type {[number, number, CanvasTextAlign, number][]} */ ([
-      [0, stage.left - 70, "right", stage.left - 14],
+      [0, stage.left - 70, "right", stage.left - 16],
       [layers.length, right + 60, "left", right + 52],
     ])) {
       const share = shares ? shares[column][row] : 0;

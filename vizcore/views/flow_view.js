@@ -152,7 +152,7 @@ class FlowView {
     find(this.root, ".residual + span", HTMLElement).textContent = fill(texts.residual, { share: Math.round(100 * data.residual) });
     find(this.root, "label:has(.sink) span", HTMLElement).textContent = texts.sink;
     this.sink.replaceChildren(
-      ...[["in", texts.sinkIn], ["grey", texts.sinkGrey], ["away", texts.sinkAway]].map(([value, text]) => new Option(text, value)),
+      ...[["keep", texts.sinkIn], ["grey", texts.sinkGrey], ["renormalise", texts.sinkAway]].map(([value, text]) => new Option(text, value)),
     );
     this.sink.value = sink;
     this.slider.max = String(STEPS.length - 1);
@@ -164,7 +164,7 @@ class FlowView {
   show() {
     const { data, flow } = this;
     if (!data || !flow) return;
-    flow.mix(this.residual.checked ? data.residual : 0, this.sink.value === "away");
+    flow.mix(this.residual.checked ? data.residual : 0, this.sink.value === "renormalise");
     const shares = this.chosen && flow.from(this.chosen, this.way);
     const received = shares ? null : flow.received();
     const importance = (/** @type {number} */ row) =>
@@ -246,7 +246,7 @@ class FlowView {
       place: fill(column ? texts.place : texts.placeInput, {
         token: name(row), position: row, layer: column ? data.layers[column - 1] : "",
       }),
-      list: list.join(", ") || "–",
+      list: list.join(", ") || texts.nowhere,
     });
   }
 
@@ -305,8 +305,12 @@ class FlowView {
 
   /** @param {FlowWay} way */
   turn(way) {
-    if (way === this.way) return;
+    if (way === this.way || !this.data) return;
     this.way = way;
+    // Nothing flows into the text or out of the last layer: the same token is shown at the other end.
+    const [first, last] = [0, this.data.layers.length];
+    const [dead, other] = way === "into" ? [first, last] : [last, first];
+    if (this.chosen?.[0] === dead) this.chosen = [other, this.chosen[1]];
     this.show();
     if (this.chosen) this.report();
   }

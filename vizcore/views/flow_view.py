@@ -15,6 +15,7 @@ from vizcore.errors import SelectionError
 from vizcore.maps import AttentionMap, HasMaps, maps_of
 from vizcore.views import colours, page
 from vizcore.views.flow_pack import Packed, pack_layers
+from vizcore.views.sinks import Sink
 
 MAX_BYTES = 2_000_000
 """Of all layers' weights before they are deflated: longer texts get fewer weights a row."""
@@ -47,6 +48,7 @@ TEXTS = {
     "fromWhom": "{place} comes from: {list}",
     "toWhom": "{place} goes into, after the last layer: {list}",
     "part": "{token} {share}",
+    "nowhere": "no token 0.5 % or more",
     "overview": (
         "Each line is what one layer takes from another token. Point at a place to see what flows "
         "into it through all layers; click to keep it."
@@ -64,7 +66,6 @@ TEXTS = {
 }
 """Every word that the view shows, in English; `texts` replaces any of them."""
 
-Sink = Literal["in", "grey", "away"]
 Way = Literal["into", "outOf"]
 
 
@@ -77,7 +78,7 @@ def flow_view(
     token: int | None = -1,
     layer: int | None = None,
     way: Way = "into",
-    sink: Sink = "in",
+    sink: Sink = "keep",
     threshold: float | int | None = None,
     max_bytes: int = MAX_BYTES,
     height: int = HEIGHT,
@@ -101,8 +102,8 @@ def flow_view(
         token, layer: the place that is chosen at first: a token after a layer (None: the last),
             both counted from 0, the token from the end if negative. token=None: everything.
         way: whether what flows into the place is shown or what flows out of it.
-        sink: the first token left in, greyed, or taken out: its weight is then given to the
-            others, row by row.
+        sink: what becomes of the first token: "keep", "grey" (lines to it are pale), or
+            "renormalise" (left out, and the rest of each row scaled up to the same sum).
         threshold: lines of at least this share, from 0 to 1, are drawn. None: so that there are
             not too many.
         max_bytes: of the weights. What does not fit is summed up, and the error is stated.
