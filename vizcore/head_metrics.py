@@ -27,6 +27,8 @@ from vizcore.patterns import (
     spreading,
 )
 from vizcore.probes import (
+    N_COPIES,
+    N_TOKENS,
     Probe,
     Text,
     check_rows,
@@ -75,6 +77,8 @@ def head_scores(
     kind: str | None = None,
     window: int = WINDOW,
     n_random: int = 10,
+    n_tokens: int = N_TOKENS,
+    n_copies: int = N_COPIES,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -117,6 +121,10 @@ def head_scores(
         kind: only this kind of attention.
         window: how far away a token may be to count for local_window.
         n_random: how many rows of random tokens.
+        n_tokens: how many tokens a row has before it is repeated. It is about a sentence, so that
+            a model of short texts has not to read more than it was trained on; Olsson et al. take
+            25, which shows induction heads of a language model still more clearly.
+        n_copies: how often they come (Olsson et al.: 4).
         seed: of the random tokens; the same seed gives the same table.
         progress: called with what is being done and how far it is.
 
@@ -133,7 +141,7 @@ def head_scores(
         MissingHeadError: if an encoder-decoder cannot write targets and none are given.
     """
     check_window(window)
-    check_rows(n_random)
+    check_rows(n_random, n_tokens, n_copies)
     kinds: Sequence[str] = model.kinds if kind is None else (model._kind(kind),)
     rng = np.random.default_rng(seed)
     report = progress or quiet
@@ -141,7 +149,9 @@ def head_scores(
     probes = [probe(model, text) for text in _several(model, texts, rng)]
     aligned = cut_to_one_length(model, probes)
     start = (probes[0].target or ())[:1]
-    rows = repeated(model, n_rows=n_random, start=start, rng=rng)
+    rows = repeated(
+        model, n_rows=n_random, n_tokens=n_tokens, n_copies=n_copies, start=start, rng=rng
+    )
 
     n_runs = len(probes) + len(rows) + len(aligned)
     on_texts = _over(model, probes, kinds, window, report, 0, n_runs)

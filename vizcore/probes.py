@@ -125,7 +125,7 @@ def surroundings(model: Model) -> tuple[list[int], list[int]]:
     tokenizer = model.tokenizer
     if tokenizer is None:
         return [], []
-    ids = list(model.encode(ENGLISH[0]))
+    ids = list(model.encode("a"))
     front, back = special_ends(model, ids)
     bos = tokenizer.bos_token_id
     if not front and model.kind == "decoder" and isinstance(bos, int):
@@ -134,27 +134,41 @@ def surroundings(model: Model) -> tuple[list[int], list[int]]:
 
 
 def special_ends(model: Model, ids: Sequence[int]) -> tuple[int, int]:
-    """How many special tokens there are at the beginning, and how many at the end."""
-    special = set(model.special_positions(ids))
+    """How many special tokens there are at the beginning, and how many at the end.
+
+    Unknown words, though special tokens stand for them, are part of the text.
+    """
+    unknown = getattr(model.tokenizer, "unk_token_id", None)
+    special = {at for at in model.special_positions(ids) if ids[at] != unknown}
     front = next((at for at in range(len(ids)) if at not in special), len(ids))
     back = next((at for at in range(len(ids)) if len(ids) - 1 - at not in special), 0)
     return front, back if front < len(ids) else 0
 
 
 def repeated(
-    model: Model, *, n_rows: int, start: Sequence[int], rng: np.random.Generator
+    model: Model,
+    *,
+    n_rows: int,
+    n_tokens: int = N_TOKENS,
+    n_copies: int = N_COPIES,
+    start: Sequence[int] = (),
+    rng: np.random.Generator,
 ) -> list[Probe]:
-    """Rows of different random tokens that come `N_COPIES` times; fewer of them in a small model.
+    """Rows of different random tokens that come several times.
+
+    In a model that reads fewer tokens, fewer copies, but two, and then shorter rows.
 
     Args:
         n_rows: how many rows.
+        n_tokens: how many tokens a row has.
+        n_copies: how often they come.
         start: what the decoder of an encoder-decoder reads first.
     """
     front, back = surroundings(model)
     known = [model.max_tokens, model._limit(*POSITIONS, "max_decoder_position_embeddings")]
     room = min(limit or 10**6 for limit in known) - max(len(front) + len(back), len(start))
-    n_copies = max(2, min(N_COPIES, room // N_TOKENS))
-    rows = random_rows(model, min(N_TOKENS, room // n_copies), n_rows, rng)
+    n_copies = max(2, min(n_copies, room // n_tokens))
+    rows = random_rows(model, min(n_tokens, room // n_copies), n_rows, rng)
     probes = []
     for row in rows:
         copies = row * n_copies
@@ -243,11 +257,15 @@ def _words(model: Model, token_ids: Sequence[int]) -> Iterator[int]:
             yield token_id
 
 
-def check_rows(n_rows: int) -> None:
-    """Refuse fewer rows than one.
+def check_rows(n_rows: int, n_tokens: int, n_copies: int) -> None:
+    """Refuse rows in which nothing can be measured.
 
     Raises:
-        SelectionError: if there are too few.
+        SelectionError: if there are too few of them, of their tokens, or of their copies.
     """
     if n_rows < 1:
         raise SelectionError(f"n_random must be at least 1 row of random tokens, not {n_rows}.")
+    if n_tokens < 2:
+        raise SelectionError(f"n_tokens must be at least 2 tokens to a row, not {n_tokens}.")
+    if n_copies < 2:
+        raise SelectionError(f"n_copies must be at least 2, not {n_copies}: else nothing repeats.")
