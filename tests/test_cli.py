@@ -69,7 +69,7 @@ def loosely(text: str) -> str:
 # --- help ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["models", "fetch", "attend", "next", "app"])
+@pytest.mark.parametrize("command", ["models", "fetch", "attend", "heads", "next", "app"])
 def test_every_command_has_help_with_an_example_that_names_it(command: str) -> None:
     help_page = succeeds(command, "--help")
     assert "Examples:" in help_page
@@ -77,7 +77,9 @@ def test_every_command_has_help_with_an_example_that_names_it(command: str) -> N
 
 
 def test_every_example_in_the_help_can_be_parsed() -> None:
-    pages = [succeeds(command, "--help") for command in ("models", "fetch", "attend", "next")]
+    pages = [
+        succeeds(command, "--help") for command in ("models", "fetch", "attend", "heads", "next")
+    ]
     examples = re.findall(
         r"^ vizcore (.*)$", "\n".join(page.split("Examples:")[1] for page in pages), re.M
     )
