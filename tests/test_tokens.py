@@ -8,7 +8,7 @@ import jaxtyping
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import PreTrainedTokenizerFast
+from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 import vizcore
 from tests.support import tiny
@@ -43,6 +43,12 @@ def test_the_bytes_of_one_character_show_the_character_and_which_part_they_are()
     assert labels("我爱") == ["我¹⁄₃", "我²⁄₃", "我³⁄₃", "爱¹⁄₃", "爱²⁄₃", "爱³⁄₃"]
     assert labels("é") == ["é¹⁄₂", "é²⁄₂"]
     assert labels("🎉") == ["🎉¹⁄₄", "🎉²⁄₄", "🎉³⁄₄", "🎉⁴⁄₄"]
+
+
+def test_tokens_that_are_bytes_show_the_character_too() -> None:
+    tokenizer = ByT5Tokenizer()
+    shown = display_tokens(tokenizer, tokenizer("a é我")["input_ids"])
+    assert shown == ["a", "·", "é¹⁄₂", "é²⁄₂", "我¹⁄₃", "我²⁄₃", "我³⁄₃", "</s>"]
 
 
 def test_the_space_before_a_character_is_shown_once() -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import PreTrainedTokenizerFast
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import ByT5Tokenizer, CanineTokenizer, PreTrainedTokenizerFast
 
 from tests.support import tiny
 from vizcore.token_words import token_words
@@ -21,11 +22,11 @@ def words(text: str) -> list[str]:
     return [text[start:stop] for start, stop in split_words(text)]
 
 
-def of(tokenizer: PreTrainedTokenizerFast, text: str) -> Words:
+def of(tokenizer: Any, text: str) -> Words:
     return token_words(tokenizer, tokenizer(text)["input_ids"], text)
 
 
-def of_ids(tokenizer: PreTrainedTokenizerFast, text: str) -> Words:
+def of_ids(tokenizer: Any, text: str) -> Words:
     return token_words(tokenizer, tokenizer(text)["input_ids"])
 
 
@@ -143,6 +144,28 @@ def test_of_ids_alone_the_pieces_spell_the_text() -> None:
     assert apart.texts == ("[CLS]", "cat", "[UNK]", "s", "[SEP]")
     assert apart.numbers == (0, 1, 2, 3, 4)
     assert of_ids(WORD_PIECE, "tables").numbers == (0, 1, 1, 2)
+
+
+def test_tokenizers_of_single_characters_or_bytes_make_words_of_them() -> None:
+    for tokenizer in (ByT5Tokenizer(), CanineTokenizer()):
+        made = of(tokenizer, "Don't go, é 我们 👍🏽!")
+        shown = [t for t, special in zip(made.texts, made.special, strict=True) if not special]
+        assert shown == ["Don't", "go", ",", "é", "我", "们", "👍🏽", "!"]
+
+
+def test_a_mark_at_the_end_of_a_word_is_read_as_one() -> None:
+    learned = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    learned.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.BpeTrainer(
+        vocab_size=30,
+        special_tokens=["<unk>"],
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    learned.train_from_iterator(["the cats didn't sit on the mat"], trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=learned, unk_token="<unk>")
+    assert of(tokenizer, "the cats didn't sit").texts == ("the", "cats", "didn't", "sit")
+    assert of_ids(tokenizer, "the cats sit").texts == ("the", "cats", "sit")
 
 
 def test_what_a_decoder_reads_is_shifted_and_its_words_are_found_all_the_same() -> None:

@@ -74,6 +74,8 @@ def piece_of(
         return str(added[token_id].content)
     if matched := _BYTE_PIECE.fullmatch(name):
         return bytes([int(matched[1], 16)])
+    if hasattr(tokenizer, "_utf_vocab_size") and len(name) == 1:  # ByT5 writes bytes as Latin-1
+        return bytes([ord(name)])
     if _is_byte_level(tokenizer) and all(character in _BYTES for character in name):
         return bytes(_BYTES[character] for character in name)
     return str(name).replace("\u2581", " ").removesuffix("</w>")
