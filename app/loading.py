@@ -29,6 +29,10 @@ TICK = 0.1
 SHORT = 200
 """Tokens of a text for which looking for a telling head takes no time worth speaking of."""
 
+LONG = 400
+"""From more tokens than this on, no whole map is made: heads are counted in pieces, and seen in
+tiles."""
+
 Progress = Callable[[str, float | None], None]
 
 
@@ -85,10 +89,12 @@ class Heads:
     Args:
         view: their picture.
         opening: (layer, head) of the one to open where none was picked.
+        words: of a long text, for each (layer, head) what it does.
     """
 
     view: "vizcore.View"
     opening: tuple[int, int]
+    words: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
 def load_model(name: str) -> "vizcore.Model":
@@ -139,7 +145,23 @@ def draw_heads(trace: "vizcore.Trace", kind: str) -> Heads:
     return heads
 
 
+def is_long(trace: "vizcore.Trace", kind: str) -> bool:
+    """Whether whole maps of this text are too large to be made."""
+    return max(len(trace.query_tokens(kind)), len(trace.key_tokens(kind))) > LONG
+
+
 def _draw(trace: "vizcore.Trace", kind: str, progress: Progress) -> Heads:
+    if is_long(trace, kind):
+        title = _("Looking at every head")
+        found = vizcore.head_overview(trace, kind, progress=lambda share: progress(title, share))
+        view = vizcore.model_view(found, kind=kind, detail=False)
+        words = {(one.layer, one.head): one.pattern.text for one in found.heads}
+        telling = [
+            place
+            for place, one in zip(words, found.heads, strict=True)
+            if vizcore.is_telling(one.pattern)
+        ]
+        return Heads(view, next(iter(telling or words)), words)
     n_maps = len(trace.layers(kind)) * trace.n_heads(kind)
 
     def looked_at() -> "Iterator[vizcore.AttentionMap]":

@@ -79,14 +79,14 @@ def describe(map: AttentionMap) -> Pattern:
     return pattern
 
 
-def is_telling(map: AttentionMap) -> bool:
+def is_telling(map: AttentionMap | Pattern) -> bool:
     """Whether a newcomer sees at once what this head does: a good map to begin with.
 
     It looks at neighbours, at copies of a token or at what followed one (not at the first token, as
     most heads of a decoder do, nor at itself), or, of another text, at a different place for each
-    query; with a score of at least `PLAINLY`.
+    query; with a score of at least `PLAINLY`. A pattern that is known already may be given instead.
     """
-    pattern = describe(map)
+    pattern = map if isinstance(map, Pattern) else describe(map)
     return pattern.name in TELLING and pattern.score >= PLAINLY
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from vizcore.errors import ShapeError
 from vizcore.maps import AttentionMap
 from vizcore.views.head_facts import WITHOUT_SHARE, HeadFacts, facts
+from vizcore.views.overviews import Overview
 from vizcore.views.payload import pack
 from vizcore.views.pictures import Coding, Picture, picture, shrunk, together
 from vizcore.views.reduce import Averaging, areas
@@ -74,7 +75,7 @@ class HeadPictures:
         pictures: of each, in the end all of one size.
         details: heads in full beside their small pictures.
         weights: whether all rows are weights, which sum to 1; their first keys are apart then.
-        last: one of the maps, for its labels.
+        last: one of the maps, or the overview, for its labels.
     """
 
     wish: Wish
@@ -83,7 +84,7 @@ class HeadPictures:
     pictures: list[Picture] = field(default_factory=list)
     details: list[Detail] = field(default_factory=list)
     weights: bool = True
-    last: AttentionMap | None = None
+    last: AttentionMap | Overview | None = None
     _waiting: list[AttentionMap] | None = field(default_factory=list)
     _average: Averaging | None = None
 
@@ -103,11 +104,23 @@ class HeadPictures:
         made._finish()
         return made
 
+    @classmethod
+    def of_overview(
+        cls, overview: Overview, *, wish: Wish, limits: tuple[float, float] | None
+    ) -> "HeadPictures":
+        """Takes what has been reduced already; no head is in full then."""
+        made = cls(wish, limits, weights=limits is None, last=overview)
+        made.heads, made.pictures = list(overview.heads), list(overview.pictures)
+        made._waiting = None
+        made._finish()
+        return made
+
     @property
     def shape(self) -> tuple[int, int]:
         """(queries, keys) of every map."""
-        n_queries, n_keys = (0, 0) if self.last is None else self.last.values.shape
-        return n_queries, n_keys
+        if self.last is None:
+            return 0, 0
+        return len(self.last.query_tokens), len(self.last.key_tokens)
 
     @property
     def n_cells(self) -> tuple[int, int]:
@@ -165,7 +178,8 @@ class HeadPictures:
         if not self.pictures:
             return
         side = int(np.sqrt(MAX_BYTES / len(self.pictures)))
-        if self._average is not None and max(self.n_cells) > side:
+        is_reduced = self._average is not None or isinstance(self.last, Overview)
+        if is_reduced and max(self.n_cells) > side:
             smaller = _thumbnails_of(self.n_cells, side)
             self.pictures = [shrunk(one, smaller) for one in self.pictures]
         if not self.weights:
