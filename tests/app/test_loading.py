@@ -2,9 +2,12 @@
 
 import threading
 
+import numpy as np
 import pytest
 
-from app.loading import Workshop
+import vizcore
+from app.loading import SHORT, Workshop, opening_head
+from tests.support.tiny import tiny_network, tokenizer_for
 
 
 def test_a_job_is_there_at_once_and_says_how_far_it_is() -> None:
@@ -57,3 +60,30 @@ def test_what_was_not_looked_at_for_longest_is_dropped_first() -> None:
     for key in "abacab":
         workshop.order(key, lambda progress, key=key: made.append(key)).made.result(timeout=30)
     assert made == ["a", "b", "c", "b"]
+
+
+def test_cross_attention_opens_with_the_head_whose_queries_most_decide_where_it_looks() -> None:
+    network = tiny_network("t5")
+    model = vizcore.Model.of(network, tokenizer_for(network))
+    trace = model.trace("the cat sat on the mat", "a cat that can open doors")
+    decided = {}
+    for one in trace.maps("cross"):
+        rows = one.values.astype(float)
+        mean = rows.mean(axis=0)
+        spread = -(rows * np.log(rows)).sum(axis=1).mean()
+        decided[one.layer, one.head] = -(mean * np.log(mean)).sum() - spread
+    assert opening_head(trace, "cross") == max(decided, key=decided.__getitem__)
+
+
+def test_a_single_target_token_opens_with_the_first_head() -> None:
+    network = tiny_network("t5")
+    model = vizcore.Model.of(network, tokenizer_for(network))
+    trace = model.trace("the cat sat on the mat", [1])
+    assert opening_head(trace, "cross") == (0, 0)
+
+
+def test_of_a_long_text_the_first_head_opens_without_looking_for_another() -> None:
+    network = tiny_network("t5")
+    model = vizcore.Model.of(network, tokenizer_for(network))
+    trace = model.trace(list(range(4, 4 + SHORT)) + [7], [1, 5, 6])
+    assert opening_head(trace, "cross") == (0, 0)
