@@ -76,8 +76,8 @@ export function fillSinks(el, texts, chosen, signed) {
   el.querySelectorAll("label").forEach((old) => old.remove());
   // Two views on a page are two groups, though they stand in one document.
   const group = `sink-${Math.random().toString(36).slice(2)}`;
-  for (const [sink, words] of [["in", texts.sinkIn], ["grey", texts.sinkGrey], ["away", texts.sinkAway]]) {
-    if (sink === "away" && signed) continue;
+  for (const [sink, words] of [["keep", texts.sinkIn], ["grey", texts.sinkGrey], ["renormalise", texts.sinkAway]]) {
+    if (sink === "renormalise" && signed) continue;
     const label = part("label");
     const input = document.createElement("input");
     input.type = "radio";

@@ -18,7 +18,7 @@ const CHOICES = [1, 2, 3, 4, 6, 8, 12, 20, 40, 80];
 const DRAWABLE = 20000;
 
 /** @param {number} nQueries */
-export function legible(nQueries) {
+function legible(nQueries) {
   return Math.max(FEWEST, Math.round(LEGIBLE / Math.min(nQueries, TOKENS_ON_A_SCREEN)));
 }
 
@@ -27,6 +27,14 @@ export function choices(rows, nHeads) {
   const most = Math.max(1, nHeads) * (rows.packed.nKept ?? rows.nKeys);
   const some = CHOICES.filter((n) => n < most && n * rows.nQueries <= 2 * DRAWABLE);
   return most * rows.nQueries <= DRAWABLE ? [...some, Infinity] : some;
+}
+
+/** The nearest choice to what is wanted. @param {Rows} rows @param {number} nHeads @param {number | null} wanted null: what is legible */
+export function nearest(rows, nHeads, wanted) {
+  const some = choices(rows, nHeads);
+  const most = nHeads * (rows.packed.nKept ?? rows.nKeys);
+  const n = wanted ?? legible(rows.nQueries);
+  return n >= most ? some[some.length - 1] : some.filter((choice) => choice <= n).at(-1) ?? some[0];
 }
 
 /** @param {Rows} rows */
@@ -39,7 +47,7 @@ export function tooLittle(rows) {
  * @param {Rows} rows @param {number} map @param {number} query @param {Sink} sink
  */
 function factor(rows, map, query, sink) {
-  if (sink !== "away") return 1;
+  if (sink !== "renormalise") return 1;
   const left = rows.withoutFirst(map)[query];
   return left >= tooLittle(rows) ? 1 / left : 0;
 }
@@ -85,7 +93,7 @@ export function strongest(rows, heads, { perQuery, sink }) {
         const size = Math.abs(weight);
         all += size;
         if (token === 0) ofFirst += size;
-        if (token === 0 && sink !== "in") return;
+        if (token === 0 && sink !== "keep") return;
         counted += size * by;
         if (by) keep(row, { head, token, weight: weight * by }, perQuery);
       });
@@ -160,7 +168,7 @@ export function closely(rows, heads, { side, token }, sink) {
         close.nBroken++;
         close.broken.push(other);
       } else if (key === 0 && sink === "grey") close.sink.push({ head, token: other, weight });
-      else if (key !== 0 || sink === "in") {
+      else if (key !== 0 || sink === "keep") {
         const scaled = weight * (side === "query" ? by : factor(rows, head, query, sink));
         if (scaled) close.entries.push({ head, token: other, weight: scaled });
       }
@@ -183,7 +191,7 @@ export function closely(rows, heads, { side, token }, sink) {
     const seen = new Set([...close.entries, ...close.sink].map((one) => one.token));
     close.nRest = Math.max(0, n - close.nMasked - seen.size);
   }
-  close.entries.sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight));
+  for (const entries of [close.entries, close.sink]) entries.sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight));
   return close;
 }
 

@@ -64,6 +64,7 @@ export class Column {
     row.setAttribute("aria-posinset", String(token + 1));
     row.setAttribute("aria-setsize", String(this.tokens.length));
     row.dataset.token = String(token);
+    row.tabIndex = -1;
     const label = tokenPart(this.tokens[token]);
     row.append(part("span", "weights"), part("span", "position", String(token)), label);
     this.place(row, token);

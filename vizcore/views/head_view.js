@@ -10,7 +10,7 @@
  */
 import { readTheme } from "./colour.js";
 import { HeadBar } from "./head_bar.js";
-import { choices, closely, drawLines, fullWeight, legible, strongest, tooLittle } from "./head_lines.js";
+import { choices, closely, drawLines, fullWeight, nearest, strongest, tooLittle } from "./head_lines.js";
 import { HeadPanel } from "./head_panel.js";
 import { dress, lay, MANY_TOKENS, sizes } from "./head_stage.js";
 import { Column } from "./head_tokens.js";
@@ -78,7 +78,7 @@ class HeadView {
     this.rows = null;
     this.layer = 0;
     /** @type {Sink} */
-    this.sink = "in";
+    this.sink = "keep";
     /** Lines of each token; null: as many as stay legible. @type {number | null} */
     this.perQuery = null;
     /** @type {Place | null} */
@@ -186,9 +186,7 @@ class HeadView {
 
   /** The nearest of them to what is wanted. */
   limit() {
-    const steps = this.steps();
-    const wanted = this.perQuery ?? legible(this.rows?.nQueries ?? 1);
-    return steps.filter((step) => step <= wanted).at(-1) ?? steps[0];
+    return this.rows ? nearest(this.rows, this.panel.on.size, this.perQuery) : Infinity;
   }
 
   /** Draws in the next frame, if anybody can see it. */

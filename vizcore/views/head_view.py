@@ -10,12 +10,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, get_args, runtime_checkable
 
 from vizcore.errors import SelectionError
 from vizcore.maps import AttentionMap
 from vizcore.patterns import PLAINLY, describe
-from vizcore.views import colours, page
+from vizcore.views import colours, page, sinks
 from vizcore.views.payload import MASKED, N_STEPS, UNDEFINED
 from vizcore.views.rows import Form, form_of, pack_rows
 
@@ -84,6 +84,7 @@ TEXTS = {
     "nothing": "{token}: no weight to show",
     "entry": "{token} {weight}",
     "ofHead": "{token} {weight} (head {head})",
+    "onlySink": "{token} looks at the first token alone, in grey, {weight}",
     "andSink": "in grey: the first token, {weight}",
     "andRest": "{weight} more on {tokens} others, not sent",
     "andMasked": "cannot look at {tokens} others (masked)",
@@ -113,8 +114,6 @@ TEXTS = {
     "error": "This picture cannot be drawn: {reason}",
 }
 """Every word that the view itself shows, in English; `texts` replaces any of them."""
-
-SINKS = ("in", "grey", "away")
 
 
 @runtime_checkable
@@ -167,8 +166,9 @@ def head_view(
         kind: "decoder", "encoder" or "cross". None: the source's default; of plain maps, all.
         all_layers: whether the reader can go to other layers. None: if they fit into `MAX_BYTES`.
         sink: what becomes of lines to the first token, where many heads put what they don't need:
-            "in", "grey", or "away" (left out, and the rest of each row scaled up to sum to 1).
-            None: "grey" in a decoder, else "in". The reader can switch.
+            "keep", "grey", or "renormalise" (left out, and the rest of each row scaled up to sum
+            to 1).
+            None: "grey" in a decoder, else "keep". The reader can switch.
         selected: ("query" or "key", position) of a token that is held.
         height: in CSS pixels.
         title: for a page.
@@ -178,8 +178,10 @@ def head_view(
         SelectionError: if there is no such layer, head, token, or no map at all.
         ShapeError: if the maps differ in shape.
     """
-    if sink is not None and sink not in SINKS:
-        raise SelectionError(f"There is no sink={sink!r}. Choose one of {', '.join(SINKS)}.")
+    if sink is not None and sink not in get_args(sinks.Sink):
+        raise SelectionError(
+            f"There is no sink={sink!r}. Choose one of {', '.join(get_args(sinks.Sink))}."
+        )
     groups = list(_groups(source, layer, kind))
     if layer is not None and layer not in [group.layer for group in groups]:
         numbers = ", ".join(str(group.layer) for group in groups)
@@ -198,7 +200,7 @@ def head_view(
         "shown": shown,
         "nDescribed": min(MAX_DESCRIBED, max(len(first.query_tokens), len(first.key_tokens))),
         "on": _on(made[shown], heads),
-        "sink": sink or ("grey" if kind == "decoder" else "in"),
+        "sink": sink or ("grey" if kind == "decoder" else "keep"),
         "queryTokens": _short(first.query_tokens),
         "keyTokens": _short(first.key_tokens),
         "height": height,

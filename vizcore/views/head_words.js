@@ -28,7 +28,8 @@ export function wordsOf(data, layer, { place, close, heads, held, other, left })
       weight: number(one.weight),
       head: name(one.head),
     });
-  const told = other >= 0 ? [...close.entries, ...close.sink].filter((one) => one.token === other) : close.entries;
+  const some = close.entries.length || place.side === "query" ? close.entries : close.sink;
+  const told = other >= 0 ? [...close.entries, ...close.sink].filter((one) => one.token === other) : some;
   const parts = [];
   if (told.length) {
     const template = place.side === "query" ? texts.looks : texts.looked;
@@ -36,10 +37,12 @@ export function wordsOf(data, layer, { place, close, heads, held, other, left })
   } else if (other >= 0) {
     const template = place.side === "query" ? texts.looks : texts.looked;
     parts.push(fill(template, { token, others: fill(texts.entry, { token: quote(others[other]), weight: "0" }) }));
-  } else parts.push(fill(close.isEmpty ? `{token}: ${texts.isEmpty}` : texts.nothing, { token, left }));
+  } else if (close.sink.length) parts.push(fill(texts.onlySink, { token, weight: number(close.sink[0].weight) }));
+  else parts.push(fill(close.isEmpty ? `{token}: ${texts.isEmpty}` : texts.nothing, { token, left }));
   if (other < 0) {
-    const sunk = close.sink.reduce((most, one) => Math.max(most, one.weight), 0);
-    if (sunk && place.side === "query") parts.push(fill(texts.andSink, { weight: number(sunk) }));
+    if (close.sink.length && close.entries.length && place.side === "query") {
+      parts.push(fill(texts.andSink, { weight: number(close.sink[0].weight) }));
+    }
     if (close.nRest && close.rest > 0) {
       parts.push(fill(texts.andRest, { weight: number(close.rest / heads.length), tokens: close.nRest }));
     }
@@ -64,7 +67,7 @@ export function noteOf(data, rows, { lines, limit, sink, left, nHeads }) {
   const shares = { lines: words, share: percent(lines.share), sink: percent(lines.sinkShare) };
   const template = packed.signed
     ? texts.values
-    : sink === "away"
+    : sink === "renormalise"
       ? texts.shareAway
       : sink === "grey"
         ? texts.shareGrey

@@ -21,7 +21,7 @@ export type PackedRows = {
 };
 
 /** What becomes of the first token: drawn like all, greyed, or left out and the rest scaled up. */
-export type Sink = "in" | "grey" | "away";
+export type Sink = "keep" | "grey" | "renormalise";
 
 export type Side = "query" | "key";
 
@@ -124,6 +124,7 @@ export type TextViewData = {
   direction: Direction;
   sink: Sink;
   log: boolean;
+  ownScale: boolean;
   selected: Place | null;
   height: number;
   nSteps: number;

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from vizcore.errors import ShapeError
 from vizcore.maps import AttentionMap
 from vizcore.views.payload import MASKED, N_STEPS, UNDEFINED, pack
+from vizcore.views.sinks import are_weights
 
 ENTRY_BYTES = 3
 """Of one weight that is kept: two for its key, one for its code."""
@@ -111,7 +112,7 @@ def pack_rows(
         "high": scale.high,
         "signed": signed,
         "fine": form.fine,
-        "isAttention": not signed and all(_sums_to_one(one) for one in usable),
+        "isAttention": all(are_weights(one) for one in usable),
         "nKept": form.kept,
         "visible": _visible(maps),
         "queries": None,
@@ -162,11 +163,6 @@ def _ends(values: Float[np.ndarray, "query key"]) -> tuple[float, float]:
         finite = values[np.isfinite(values)]
         low, high = float(finite.min(initial=0)), float(finite.max(initial=0))
     return low, high
-
-
-def _sums_to_one(values: Float[np.ndarray, "query key"]) -> bool:
-    sums = np.where(np.isfinite(values), values, 0).sum(axis=1)
-    return bool(sums.max(initial=0) <= 1 + 1e-3)
 
 
 def _strongest(

@@ -45,7 +45,7 @@ def running(tokens: Sequence[str]) -> tuple[list[str], list[int]]:
         if is_special or (before and _SPECIAL.fullmatch(before)):
             text = token[1:] if marked and _is_spaced(token) else token
         elif marked:
-            spaced = _is_spaced(token) and not before.endswith(_BREAK)
+            spaced = spaced and _is_spaced(token)
             text = token[1:] if _is_spaced(token) else token
         elif len(token) > 2 and token.startswith("##"):
             spaced, text = False, token[2:]
@@ -83,6 +83,6 @@ def _clings(before: str, token: str) -> bool:
 
 def _has_no_spaces(character: str) -> bool:
     """Whether it is of a script that is written without spaces, or its punctuation."""
-    if unicodedata.east_asian_width(character) == "W":
+    if unicodedata.east_asian_width(character) in ("W", "F"):
         return not unicodedata.name(character, "").startswith("HANGUL")
     return unicodedata.name(character, "").split(" ")[0] in {"THAI", "LAO", "KHMER", "MYANMAR"}

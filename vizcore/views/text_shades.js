@@ -49,7 +49,7 @@ export function shadesOf(rows, close, { side, token, scale }) {
 export function shadesOnAverage(average, sink, scale) {
   const shades = blank(average.length, scale);
   average.forEach((weight, key) => (shades.place[key] = placeOf(weight, scale)));
-  if (sink !== "in" && average.length > 1) shades.grey[0] = 1;
+  if (sink !== "keep" && average.length > 1) shades.grey[0] = 1;
   return shades;
 }
 

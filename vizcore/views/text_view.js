@@ -22,7 +22,7 @@ const MARKUP = `
 <div class="bar">
   <div class="directions choice" role="radiogroup"><span class="name"></span></div>
   <div class="sinks choice" role="radiogroup"><span class="name"></span></div>
-  <label class="own"><input type="checkbox" checked><span></span></label>
+  <label class="own"><input type="checkbox"><span></span></label>
   <label class="log"><input type="checkbox"><span></span></label>
 </div>
 <p class="told hint" role="status"></p>
@@ -56,7 +56,7 @@ class TextView {
     /** @type {Direction} */
     this.direction = "to";
     /** @type {Sink} */
-    this.sink = "in";
+    this.sink = "keep";
     /** @type {Place | null} */
     this.held = null;
     /** @type {Place | null} */
@@ -110,6 +110,7 @@ class TextView {
       this.direction = data.direction;
       this.sink = data.sink;
       this.log.checked = data.log;
+      this.own.checked = data.ownScale;
       const size = { nQueries: (data.queries ?? data.keys).pieces.length, nKeys: data.keys.pieces.length };
       const rows = await readRows(data.weights, data, size);
       if (version !== this.version || this.ending.signal.aborted) return;
@@ -167,7 +168,7 @@ class TextView {
     const close = place && closely(rows, [0], place, this.sink);
     const own = this.own.checked;
     const most = Math.abs(close?.entries[0]?.weight ?? 0);
-    const average = Math.max(...data.average.slice(this.sink === "in" ? 0 : 1).map(Math.abs), 0);
+    const average = Math.max(...data.average.slice(this.sink === "keep" ? 0 : 1).map(Math.abs), 0);
     const whole = isAttention ? 1 : high;
     const scale = { high: (close ? (own ? most : whole) : average) || whole, log: this.log.checked, signed };
     const shades = place && close

@@ -8,14 +8,14 @@ ten tokens or four thousand. For all numbers of one head take `heatmap`; for sev
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from jaxtyping import Float
 
 from vizcore.errors import SelectionError
 from vizcore.maps import AttentionMap
-from vizcore.views import colours, page
+from vizcore.views import colours, page, scales, sinks
 from vizcore.views.payload import MASKED, N_STEPS, UNDEFINED
 from vizcore.views.rows import form_of, pack_rows
 from vizcore.views.running import running
@@ -27,7 +27,6 @@ HEIGHT = 600
 """The most that the view takes, in CSS pixels, where the host does not say otherwise."""
 
 DIRECTIONS = ("to", "from")
-SINKS = ("in", "grey", "away")
 
 TEXTS = {
     "direction": "The token",
@@ -52,6 +51,7 @@ TEXTS = {
     "entry": "{token} {weight}",
     "nothing": "{token}: no weight to show",
     "andOthers": "{weight} on the other {tokens}",
+    "onlySink": "{token} looks at the first token alone, in grey, {weight}",
     "andSink": "the first token, in grey, {weight}",
     "andRest": "{weight} more on {tokens} others, not sent",
     "andBroken": "weights that are not numbers: {tokens}",
@@ -76,7 +76,8 @@ def text_view(
     direction: str = "to",
     selected: int | None = None,
     sink: str | None = None,
-    log: bool = False,
+    scale: scales.Kind = "linear",
+    own_scale: bool = True,
     height: int = HEIGHT,
     title: str | None = None,
     texts: Mapping[str, str] | None = None,
@@ -91,10 +92,13 @@ def text_view(
         map: of any quantity: one head, a mean, a rollout, words instead of tokens.
         direction: "to": what the token looks at; "from": what looks at it. The reader can switch.
         selected: the position of a token that is held, of a query for "to", of a key for "from".
-        sink: what becomes of the first token, where many heads put what they don't need: "in",
-            "grey" (it takes no part in the scale), or "away" (left out, and the rest of each row
-            scaled up to sum to 1). None: "grey" in a decoder, else "in". The reader can switch.
-        log: whether shades begin logarithmic: three powers of ten. The reader can switch.
+        sink: what becomes of the first token, where many heads put what they don't need: "keep",
+            "grey" (it takes no part in the scale), or "renormalise" (left out, and the rest of
+            each row scaled up to sum to 1). None: "grey" in a decoder, else "keep". The reader can
+            switch.
+        scale: whether shades begin "linear" or "log" (three powers of ten). The reader can switch.
+        own_scale: whether the darkest shade is the largest weight of the token that is looked at,
+            or the largest possible. The reader can switch.
         height: the most, in CSS pixels; longer texts scroll.
         title: for a page; None: what the map is of.
         texts: replaces entries of `TEXTS`, for a host in another language.
@@ -120,8 +124,9 @@ def text_view(
         "weights": pack_rows([map], form, both_ways=True),
         "average": [round(value, 5) for value in _averages(map).tolist()],
         "direction": direction,
-        "sink": sink or ("grey" if map.kind == "decoder" else "in"),
-        "log": log,
+        "sink": sink or ("grey" if map.kind == "decoder" else "keep"),
+        "log": scale == "log",
+        "ownScale": own_scale,
         "height": height,
         "nSteps": N_STEPS,
         "undefinedCode": UNDEFINED,
@@ -148,8 +153,10 @@ def _check(map: AttentionMap, direction: str, selected: int | None, sink: str | 
         raise SelectionError(
             f"There is no direction {direction!r}. Choose one of {', '.join(DIRECTIONS)}."
         )
-    if sink is not None and sink not in SINKS:
-        raise SelectionError(f"There is no sink={sink!r}. Choose one of {', '.join(SINKS)}.")
+    if sink is not None and sink not in get_args(sinks.Sink):
+        raise SelectionError(
+            f"There is no sink={sink!r}. Choose one of {', '.join(get_args(sinks.Sink))}."
+        )
     n_tokens = map.values.shape[0 if direction == "to" else 1]
     if selected is not None and not 0 <= selected < n_tokens:
         raise SelectionError(

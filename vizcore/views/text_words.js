@@ -26,10 +26,11 @@ export function wordsOf({ texts }, { place, close, own, others, other, held, isA
     const found = [...close.entries, ...close.sink].find((one) => one.token === other);
     return fill(looks, { token, others: entry(found ?? { head: 0, token: other, weight: 0 }) });
   }
-  const { entries } = close;
+  const entries = close.entries.length || place.side === "query" ? close.entries : close.sink;
   const named = entries.slice(0, NAMED);
   const parts = [];
   if (named.length) parts.push(fill(looks, { token, others: named.map(entry).join(", ") }));
+  else if (close.sink.length) parts.push(fill(texts.onlySink, { token, weight: number(close.sink[0].weight) }));
   else parts.push(fill(close.isEmpty ? texts.isEmpty : texts.nothing, { token, left }));
   const unnamed = entries.slice(NAMED);
   if (unnamed.length && place.side === "query" && isAttention) {
@@ -38,7 +39,7 @@ export function wordsOf({ texts }, { place, close, own, others, other, held, isA
   } else if (close.nRest && close.rest > 0) {
     parts.push(fill(texts.andRest, { weight: number(close.rest), tokens: close.nRest }));
   }
-  if (close.sink.length && place.side === "query") {
+  if (close.sink.length && named.length && place.side === "query") {
     parts.push(fill(texts.andSink, { weight: number(close.sink[0].weight) }));
   }
   if (close.nBroken) parts.push(fill(texts.andBroken, { tokens: close.nBroken }));
@@ -70,7 +71,7 @@ export function showLegend(el, { texts, quantity }, { scale, most, has }) {
 /** @param {TextViewData} data @param {Rows} rows @param {Sink} sink */
 export function noteOf({ texts }, rows, sink) {
   const parts = [];
-  if (sink === "away") parts.push(texts.away);
+  if (sink === "renormalise") parts.push(texts.away);
   if (rows.packed.nKept !== null) parts.push(fill(texts.kept, { n: rows.packed.nKept }));
   parts.push(fill(texts.rounded, { error: Number(rows.error.toPrecision(1)) }));
   return parts.join(" ");
