@@ -82,6 +82,7 @@ if TYPE_CHECKING:
         rotary_dial,
         rotary_factors,
     )
+    from vizcore.views.scatter_view import head_scatter
     from vizcore.views.steps_view import steps_view
     from vizcore.views.text_view import text_view
     from vizcore.views.tile_view import tile_view
@@ -149,6 +150,7 @@ __all__ = [
     "entries",
     "flow_view",
     "head_overview",
+    "head_scatter",
     "head_scores",
     "head_to_watch",
     "head_view",
@@ -241,6 +243,7 @@ _HOME = {
         "rotary_dial",
         "rotary_factors",
     ),
+    "vizcore.views.scatter_view": ("head_scatter",),
     "vizcore.views.steps_view": ("steps_view",),
     "vizcore.views.tile_view": ("tile_view",),
     "vizcore.views.text_view": ("text_view",),

@@ -24,6 +24,10 @@ def test_columns_of_numbers_are_scores_and_words_are_not() -> None:
     assert ScoreTable.of(TABLE).names == ("entropy", "span")
 
 
+def test_a_score_that_no_head_has_is_left_out() -> None:
+    assert ScoreTable.of(TABLE.assign(alignment=math.nan)).names == ("entropy", "span")
+
+
 def test_a_head_is_found_by_layer_head_and_kind() -> None:
     table = ScoreTable.of(TABLE)
     assert table.of_head(0, 1, "cross") == (1.5, 3)

@@ -5,7 +5,7 @@
  * @import { Chart, Line } from "./types.d.ts"
  */
 import { part } from "./parts.js";
-import { shape } from "./shapes.js";
+import { shape, ticks } from "./shapes.js";
 
 const LEFT = 40;
 const RIGHT = 8;
@@ -204,16 +204,6 @@ function range(lines) {
   const high = Math.max(...values);
   const room = (high - low) * 0.04 || Math.abs(high) * 0.1 || 1;
   return [low >= 0 && low < 0.3 * high ? 0 : low - room, high + room];
-}
-
-/** Two to four round numbers. @param {number} low @param {number} high */
-function ticks(low, high) {
-  const rough = (high - low) / 3;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough) ?? rough;
-  const found = [];
-  for (let i = Math.ceil(low / step); i * step <= high; i++) found.push(i * step);
-  return found;
 }
 
 /** @param {number} value */

@@ -1,6 +1,6 @@
 /**
  * One map enlarged, with the tokens beside and above it.
- * @import { ModelViewData, Picture, Theme } from "./heads.d.ts"
+ * @import { HeadsData, Picture, Theme } from "./heads.d.ts"
  */
 import { evenSize } from "./raster.js";
 
@@ -10,7 +10,7 @@ const LABEL_SHARE = 0.3;
 
 /** Room for the names of the axes, between the labels of both. */
 const CORNER_WIDTH = 58;
-const CORNER_HEIGHT = 32;
+const CORNER_HEIGHT = 38;
 
 /**
  * @typedef {{ left: number, top: number, width: number, height: number }} Plot in CSS pixels
@@ -20,7 +20,7 @@ const CORNER_HEIGHT = 32;
  * Draws a map as large as the box allows, and says where it is.
  * @param {HTMLCanvasElement} canvas
  * @param {Picture} picture
- * @param {ModelViewData} data
+ * @param {HeadsData} data
  * @param {{ width: number, height: number, ratio: number, theme: Theme,
  *   paint: (picture: Picture, width: number, height: number) => ImageData }} how
  * @returns {Plot}
@@ -56,8 +56,8 @@ export function drawDetail(canvas, picture, data, { width, height, ratio, theme,
   context.textBaseline = "middle";
   context.textAlign = "right";
   context.fillStyle = theme.quiet;
-  context.fillText(texts.keyAxis, left - 12, top - 10 - LINE);
-  context.fillText(texts.queryAxis, left - 12, top - 10);
+  context.fillText(texts.keyAxis, left - 12, top - 16 - LINE);
+  context.fillText(texts.queryAxis, left - 12, top - 16);
   context.fillStyle = theme.text;
   const rowHeight = plot.height / shape[0];
   each(queryTokens, rowHeight, (token, place) => {

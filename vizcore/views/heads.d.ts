@@ -3,16 +3,8 @@ import type { Colours, Packed, Theme } from "./types.d.ts";
 
 export type Sink = "keep" | "grey" | "renormalise";
 
-export type ModelViewData = {
-  kind: string | null;
-  layers: (number | null)[];
-  heads: (number | null)[];
-  /** One entry a map, in the order of `codes`; `place` is [index in layers, index in heads]. */
-  maps: { place: [number, number]; text: string; pattern: number }[];
-  /** What heads do here, the most frequent first; `pattern` of a map is an index. */
-  patterns: { name: string; label: string }[];
-  /** What heads can be sorted by; a value a map. */
-  scores: { name: string; label: string; values: (number | null)[] }[];
+/** The pictures of all heads, and what drawing them takes; the Python side is head_payload.py. */
+export type HeadsData = {
   /** shape (map, line, row): what is left, the first key, then a line for each column */
   codes: Packed;
   /** Heads in full beside their small pictures. */
@@ -29,13 +21,25 @@ export type ModelViewData = {
   has: Record<Mark, boolean>;
   queryTokens: string[] | null;
   keyTokens: string[] | null;
+  /** Every word that is shown; `{name}` stands for what the view fills in. */
+  texts: Record<string, string>;
+};
+
+export type ModelViewData = HeadsData & {
+  kind: string | null;
+  layers: (number | null)[];
+  heads: (number | null)[];
+  /** One entry a map, in the order of `codes`; `place` is [index in layers, index in heads]. */
+  maps: { place: [number, number]; text: string; pattern: number }[];
+  /** What heads do here, the most frequent first; `pattern` of a map is an index. */
+  patterns: { name: string; label: string }[];
+  /** What heads can be sorted by; a value a map. */
+  scores: { name: string; label: string; values: (number | null)[] }[];
   selected: [number | null, number | null] | null;
   detail: boolean;
   begin: { sort: string | null; log: boolean; own: boolean; sink: Sink };
   height: number;
   colours: { light: Colours; dark: Colours };
-  /** Every word that is shown; `{name}` stands for what the view fills in. */
-  texts: Record<string, string>;
 };
 
 export type Mark = "below" | "above" | "infinite" | "undefined" | "masked";
@@ -87,5 +91,21 @@ export type Flow = {
 
 /** What is in sight. */
 export type Window = { left: number; top: number; width: number; height: number; ratio: number };
+
+/** What stands for a head in a scatter: which, what it does, and which picture is its. */
+export type Point = { layer: number; head: number; kind: string | null; text: string; map: number | null };
+
+export type ScatterData = {
+  points: Point[];
+  /** What heads can be placed by; a value a point. */
+  scores: { name: string; label: string; values: (number | null)[] }[];
+  kinds: string[];
+  begin: { x: string; y: string; colour: "layer" | "kind" };
+  selected: [number, number, string | null] | null;
+  maps: HeadsData | null;
+  height: number;
+  colours: { light: Colours; dark: Colours };
+  texts: Record<string, string>;
+};
 
 export type { Theme };

@@ -126,7 +126,7 @@ export function flow({ width, height, n, zoom = 1 }) {
     // A map is as high as wide, and has its name above it.
     const high = Math.floor(height / rows);
     const pitch = Math.min(broad, high - captionOf(Math.min(broad, high - CAPTION)));
-    if (pitch > fitting) [columns, fitting] = [tried, pitch];
+    if (pitch >= fitting) [columns, fitting] = [tried, pitch];
   }
   if (fitting < MIN_PITCH) {
     columns = Math.max(1, Math.floor(width / MIN_PITCH));

@@ -9,11 +9,11 @@
  */
 import { BAR, Bar } from "./bar.js";
 import { readTheme } from "./colour.js";
-import { unpack } from "./decode.js";
 import { drawDetail } from "./detail.js";
 import { Grid } from "./grid.js";
 import { drawLegend } from "./legend.js";
 import { find, part } from "./parts.js";
+import { Pictures } from "./pictures.js";
 import { cellsOf, leftOf, painter } from "./raster.js";
 
 const MARKUP = `${BAR}
@@ -54,10 +54,7 @@ class ModelView {
     }, signal);
     /** @type {ModelViewData | null} */
     this.data = null;
-    /** @type {Picture[]} */
-    this.small = [];
-    /** Heads in full, by index; null while they are unpacked. @type {Map<number, Picture | null>} */
-    this.full = new Map();
+    this.pictures = new Pictures();
     /** @type {import("./detail.js").Plot | null} */
     this.plot = null;
     /** @type {(selection: Selection) => void} */
@@ -68,8 +65,6 @@ class ModelView {
     this.visible = false;
     this.frame = 0;
     this.version = 0;
-    this.codes = "";
-    this.unpacked = 0;
     /** @type {{ look: string, shown: string }} */
     this.drawn = { look: "", shown: "" };
     /** @type {((picture: Picture, width: number, height: number) => ImageData) | null} */
@@ -83,7 +78,7 @@ class ModelView {
     this.canvas.addEventListener("keydown", (event) => this.press(event), { signal });
     this.canvas.addEventListener(
       "focus",
-      () => this.canvas.matches(":focus-visible") && this.point(Math.max(0, this.selected)),
+      () => this.canvas.matches(":focus-visible") && this.point(this.current()),
       { signal },
     );
     this.detailCanvas.addEventListener("pointermove", (event) => this.read(event), { signal });
@@ -115,20 +110,10 @@ class ModelView {
     this.select = select;
     this.root.style.setProperty("--height", `${data.height}px`);
     this.detail.hidden = !data.detail;
-    if (this.codes !== data.codes.base64) {
-      this.codes = "";
-      this.small = [];
-      const bytes = await unpack(data.codes);
+    const { pictures } = this;
+    if (!pictures.has(data)) {
+      await pictures.take(data);
       if (version !== this.version || this.ending.signal.aborted) return;
-      const [n, nLines, nRows] = data.codes.shape;
-      const { low, high, isAttention: apart } = data;
-      for (let i = 0; i < n; i++) {
-        const lines = bytes.subarray(i * nLines * nRows, (i + 1) * nLines * nRows);
-        this.small.push({ lines, nRows, nColumns: nLines - 2, low, high, apart });
-      }
-      this.codes = data.codes.base64;
-      this.unpacked = version;
-      this.full.clear();
       this.pointed = -1;
     }
     this.selected = data.selected ? this.indexOf(data.selected) : -1;
@@ -151,23 +136,9 @@ class ModelView {
       : -1;
   }
 
-  /** The best picture of a map that is there now; a better one is unpacked. @param {number} index */
-  pictureOf(index) {
-    return this.full.get(index) ?? this.small[index];
-  }
-
-  /** Unpacks a head that was sent in full, and draws it then. @param {number} index */
+  /** Has a head unpacked that was sent in full, and draws it then. @param {number} index */
   async open(index) {
-    const { data } = this;
-    const sent = data?.full.find((one) => one.index === index);
-    if (!sent || this.full.has(index)) return;
-    this.full.set(index, null);
-    const codes = this.codes;
-    const lines = await unpack(sent.codes);
-    if (codes !== this.codes) return;
-    const [nLines, nRows] = sent.codes.shape;
-    const { low, high, apart } = sent;
-    this.full.set(index, { lines, nRows, nColumns: nLines - 2, low, high, apart });
+    if (!(await this.pictures.open(index, index === this.current()))) return;
     if (index === this.current()) this.drawOne();
     this.grid.move();
   }
@@ -180,7 +151,7 @@ class ModelView {
 
   draw() {
     const { data, grid, root } = this;
-    if (!data || !this.codes || !this.visible || grid.scroller.clientWidth === 0) return;
+    if (!data || !this.pictures.version || !this.visible || grid.scroller.clientWidth === 0) return;
     const theme = readTheme(root, data.colours, data.low < 0);
     const colours = theme.dark ? data.colours.dark : data.colours.light;
     const ramp = colours[data.low < 0 ? "diverging" : "sequential"];
@@ -193,7 +164,7 @@ class ModelView {
     }
     const choice = this.bar.choice();
     const { own, log, sink } = choice;
-    const known = [this.unpacked, theme.background, theme.text, own, log, sink].join();
+    const known = [this.pictures.version, theme.background, theme.text, own, log, sink].join();
     if (this.drawn.look !== known || !this.paint) this.paint = painter(data, theme, choice);
     const { clientWidth, clientHeight } = grid.scroller;
     const { sort, falling, show } = choice;
@@ -206,7 +177,7 @@ class ModelView {
       const { paint } = this;
       const pictureOf = (/** @type {number} */ index) => {
         if (grid.zoom > 1) this.open(index);
-        return this.pictureOf(index);
+        return this.pictures.of(index);
       };
       grid.show({ data, choice, theme, pictureOf, paint, look: known });
       this.drawn = { look: known, shown };
@@ -226,13 +197,14 @@ class ModelView {
     const theme = readTheme(this.root, data.colours, data.low < 0);
     const ratio = devicePixelRatio || 1;
     const how = { width, height, ratio, theme, paint };
-    this.plot = drawDetail(this.detailCanvas, this.pictureOf(index), data, how);
+    this.plot = drawDetail(this.detailCanvas, this.pictures.of(index), data, how);
     this.detailCanvas.setAttribute("aria-label", this.words(index));
   }
 
   /** The map that is pointed at, else the selected one, else the first. */
   current() {
-    return Math.max(0, this.pointed >= 0 ? this.pointed : this.selected);
+    if (this.pointed >= 0) return this.pointed;
+    return this.selected >= 0 ? this.selected : (this.grid.order[0] ?? 0);
   }
 
   /** @param {number} index */
@@ -321,7 +293,7 @@ class ModelView {
     if (!this.data) return;
     const { minLeft } = this.data;
     // A first row that has nothing else to look at is no exception that needs words.
-    const tooLittle = this.small.some(
+    const tooLittle = this.pictures.small.some(
       ({ lines, nRows, apart }) => apart && lines.subarray(1, nRows).some((code) => leftOf(code) < minLeft),
     );
     drawLegend(find(this.root, ".legend", HTMLElement), this.data, this.bar.choice(), tooLittle);
@@ -332,7 +304,7 @@ class ModelView {
   read(event) {
     const { data, plot } = this;
     if (!data || !plot) return;
-    const picture = this.pictureOf(this.current());
+    const picture = this.pictures.of(this.current());
     const { nRows, nColumns } = picture;
     const column = Math.floor(((event.offsetX - plot.left) / plot.width) * nColumns);
     const row = Math.floor(((event.offsetY - plot.top) / plot.height) * nRows);
@@ -375,7 +347,7 @@ async function guard(view, task) {
   const { root } = view;
   try {
     await task();
-    if (view.codes) root.querySelector(".error")?.remove();
+    if (view.pictures.version) root.querySelector(".error")?.remove();
   } catch (error) {
     const words = root.querySelector(".error") ?? part("span", "error");
     const reason = error instanceof Error ? error.message : String(error);

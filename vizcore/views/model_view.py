@@ -9,30 +9,16 @@ heads worth a closer look; exact values are in the map itself, and `heatmap` sho
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-import numpy as np
 import pandas as pd
 
 from vizcore.errors import SelectionError
 from vizcore.maps import AttentionMap
-from vizcore.views import colours, head_facts, page, payload, scales, sinks
+from vizcore.views import colours, head_facts, page, scales, sinks
+from vizcore.views.head_payload import pictures_data, words_about
 from vizcore.views.head_pictures import HeadPictures, NamedHead, Wish
 from vizcore.views.model_view_texts import TEXTS
+from vizcore.views.overviews import Overview
 from vizcore.views.score_table import ScoreTable
-
-MAX_LABELS = 1024
-"""Of maps in full; of thumbnails alone no label could be read, so none are sent."""
-
-MAX_LABEL_LENGTH = 24
-"""Characters of a label; what is cut ends in an ellipsis."""
-
-MARKS = {
-    "below": payload.BELOW,
-    "above": payload.ABOVE,
-    "infinite": payload.INFINITE,
-    "undefined": payload.UNDEFINED,
-    "masked": payload.MASKED,
-}
-"""Codes that are no values."""
 
 HEIGHT = 560
 """Of the view, in CSS pixels, where the host does not say otherwise."""
@@ -48,7 +34,7 @@ class HasMaps(Protocol):
 
 
 def model_view(
-    source: HasMaps | Iterable[AttentionMap],
+    source: HasMaps | Iterable[AttentionMap] | Overview,
     *,
     selected: tuple[int | None, int | None] | None = None,
     kind: str | None = None,
@@ -76,7 +62,8 @@ def model_view(
     not a number or beyond `limits` is drawn in a way of its own, which the legend then explains.
 
     Args:
-        source: a trace, or any maps of one shape over the same tokens, each of another head.
+        source: a trace, or any maps of one shape over the same tokens, each of another head; of a
+            long text an overview (`vizcore.head_overview`), which has no head in full.
         selected: (layer, head) of the map that is outlined, and large if `detail`; None: none,
             or with `detail` the first.
         kind: of the maps: "decoder", "encoder" or "cross". None: the source's default; of plain
@@ -114,10 +101,13 @@ def model_view(
         )
     table = None if scores is None else ScoreTable.of(scores)
     wish = _wish(selected, detail)
-    maps = source.maps(kind) if isinstance(source, HasMaps) else _of_kind(source, kind)
     ends = None if limits is None else (float(limits[0]), float(limits[1]))
-    made = HeadPictures.of(maps, wish=wish, limits=ends)
-    if made.last is None:
+    if isinstance(source, Overview):
+        made = HeadPictures.of_overview(source.of_kind(kind), wish=wish, limits=ends)
+    else:
+        maps = source.maps(kind) if isinstance(source, HasMaps) else _of_kind(source, kind)
+        made = HeadPictures.of(maps, wish=wish, limits=ends)
+    if not made.heads:
         of_kind = "" if kind is None else f" of kind {kind!r}"
         raise SelectionError(f"There are no maps{of_kind} to show: give at least one AttentionMap.")
     places = _places(made.heads)
@@ -137,7 +127,7 @@ def model_view(
         raise SelectionError(
             f"There is no {sort!r} to sort by: there is {', '.join(map(repr, names))}."
         )
-    data = _pictures(made) | {
+    data = pictures_data(made) | {
         "kind": made.heads[0].kind,
         **_heads(made, places, words),
         "scores": found,
@@ -146,7 +136,7 @@ def model_view(
         "begin": {"sort": sort, "log": scale == "log", "own": own_scale, "sink": sink},
         "height": height,
         "colours": {"light": colours.LIGHT.to_dict(), "dark": colours.DARK.to_dict()},
-        "texts": words | _words(made, words),
+        "texts": words | words_about(made, words),
     }
     return page.View(
         name="model_view",
@@ -212,70 +202,5 @@ def _heads(
     }
 
 
-def _pictures(made: HeadPictures) -> dict[str, object]:
-    coding = made.coding()
-    codes = np.stack([one.coded(coding) for one in made.pictures])
-    # What a row leaves is no code, so it is not looked at.
-    found = np.bincount(codes[:, 1:].ravel(), minlength=256)
-    is_in_full = made.n_cells == made.shape
-    assert made.last is not None  # noqa: S101 - asked by the caller
-    has_labels = (is_in_full or made.details) and max(made.shape) <= MAX_LABELS
-    return {
-        "codes": payload.pack(codes),
-        "full": [
-            {
-                "index": one.index,
-                "low": one.coding.low,
-                "high": one.coding.high,
-                "apart": one.coding.apart,
-                "codes": one.packed,
-            }
-            for one in made.details
-        ],
-        "shape": list(made.shape),
-        "nSteps": payload.N_STEPS,
-        "minLeft": sinks.MIN_LEFT,
-        "low": coding.low,
-        "high": coding.high,
-        "isAttention": coding.apart,
-        "marks": MARKS,
-        "has": {name: bool(found[code]) for name, code in MARKS.items()},
-        "queryTokens": _labels(made.last.query_tokens) if has_labels else None,
-        "keyTokens": _labels(made.last.key_tokens) if has_labels else None,
-    }
-
-
-def _words(made: HeadPictures, words: Mapping[str, str]) -> dict[str, str]:
-    """The texts that depend on the maps."""
-    assert made.last is not None  # noqa: S101 - asked by the caller
-    coding = made.coding()
-    (n_rows, n_columns), (n_queries, n_keys) = made.n_cells, made.shape
-    filled = {"low": f"{coding.low:.2g}".replace("-", "−"), "high": f"{coding.high:.2g}"}
-    filled["least"] = f"{100 * sinks.MIN_LEFT:.0f} %"
-    if coding.apart:
-        filled["high"] = "1"
-    if made.last.quantity != "attention":
-        filled["quantity"] = made.last.quantity
-    if (n_rows, n_columns) != made.shape:
-        filled["reduced"] = words["reducedFrom"].format(queries=n_queries, keys=n_keys)
-        if made.details:
-            filled["reduced"] = words["inFull"].format(
-                full=len(made.details), maps=len(made.heads), rows=n_rows, columns=n_columns
-            )
-        filled["oneReduced"] = words["oneReduced"].format(rows=n_rows, columns=n_columns)
-    filled["steps"] = words["steps"].format(
-        error=f"{(coding.high - coding.low) / (2 * payload.N_STEPS):.2g}"
-    )
-    filled["tooLittle"] = words["tooLittle"].format(least=filled["least"])
-    return filled
-
-
 def _none_first(number: int | None) -> int:
     return -1 if number is None else number
-
-
-def _labels(tokens: Iterable[str]) -> list[str]:
-    return [
-        token if len(token) <= MAX_LABEL_LENGTH else token[: MAX_LABEL_LENGTH - 1] + "…"
-        for token in tokens
-    ]

@@ -5,12 +5,12 @@
  * for attention, the sum over its keys (the weight on all that it covers), so that a sharp line
  * stays as bright as it is in a small map; for other values the mean over its keys. Where a token
  * covers several pixels, it is one pixel here, which whoever draws it enlarges.
- * @import { Look, ModelViewData, Picture, Theme } from "./heads.d.ts"
+ * @import { HeadsData, Look, Picture, Theme } from "./heads.d.ts"
  */
+import { N_EXTRA } from "./pictures.js";
 import { placer } from "./scale.js";
 
 /** pictures.py has the same numbers. */
-const N_EXTRA = 2;
 const LEFT_STEPS = 16;
 const NOTHING_LEFT = 255;
 const MAX_HALVINGS = 7;
@@ -35,7 +35,7 @@ const MAX_SIDE = 1536;
 /**
  * The cells of a picture, the first token taken out if it should be.
  * @param {Picture} picture
- * @param {ModelViewData} data
+ * @param {HeadsData} data
  * @param {import("./heads.d.ts").Sink} sink
  * @returns {Cells}
  */
@@ -191,14 +191,14 @@ function pixel(rgb) {
   return new Uint32Array(new Uint8ClampedArray([...rgb, 255]).buffer)[0];
 }
 
-/** What a logarithmic scale ends at: one step of the codes. @param {ModelViewData} data */
+/** What a logarithmic scale ends at: one step of the codes. @param {HeadsData} data */
 export function floorOf(data) {
   return (data.high - data.low) / data.nSteps;
 }
 
 /**
  * A function that paints maps.
- * @param {ModelViewData} data
+ * @param {HeadsData} data
  * @param {Theme} theme
  * @param {Look} look
  * @returns {(picture: Picture, width: number, height: number) => ImageData} at most so wide and
@@ -268,7 +268,7 @@ export function painter(data, theme, look) {
  * scale, a hole in what is infinite, points for rows that leave too little.
  * @param {ImageData} image
  * @param {Uint8Array} marks
- * @param {ModelViewData} data
+ * @param {HeadsData} data
  * @param {number} dot
  */
 function withGlyphs(image, marks, data, dot) {
@@ -295,7 +295,7 @@ function withGlyphs(image, marks, data, dot) {
  * @param {number} mark
  * @param {number} x
  * @param {number} y
- * @param {ModelViewData} data
+ * @param {HeadsData} data
  */
 function glyph(mark, x, y, { marks }) {
   if (!mark) return false;

@@ -44,7 +44,7 @@ class ScoreTable:
                 f"layer, head and numbers, a row a head, and has {', '.join(map(str, table))}."
             )
         numbers = table.drop(columns=[name for name in PLACE if name in table.columns])
-        numbers = numbers.select_dtypes("number")
+        numbers = numbers.select_dtypes("number").dropna(axis="columns", how="all")
         if numbers.empty:
             raise SelectionError(
                 "The table of scores has no scores: give a column of numbers beside layer and head."
