@@ -27,7 +27,7 @@ def main() -> None:
     """Measure and print."""
     torch.set_grad_enabled(False)
     model = vizcore.load("smollm2-135m")
-    others = {name: _copy(model.network, name) for name in ("sdpa", "eager")}
+    others = {name: network_copy(model.network, name) for name in ("sdpa", "eager")}
     for length in LENGTHS:
         ids = model.encode(TEXT * 200)[:length]
         show(f"{length} tokens, time", in_turns(_ways(model, others, ids)))
@@ -56,7 +56,7 @@ def _recorded(model: vizcore.Model, batch: torch.Tensor) -> object:
     return recorder, logits
 
 
-def _copy(network: torch.nn.Module, implementation: str) -> torch.nn.Module:
+def network_copy(network: torch.nn.Module, implementation: str) -> torch.nn.Module:
     """The same weights in a network of its own, with none of our functions in it."""
     config = copy.deepcopy(network.config)
     config._attn_implementation = implementation
@@ -75,7 +75,7 @@ def _transformer_lens(model: vizcore.Model, batch: torch.Tensor) -> dict[str, Ca
 
     bridge = TransformerBridge.boot_transformers(
         "HuggingFaceTB/SmolLM2-135M-Instruct",
-        hf_model=_copy(model.network, "eager"),
+        hf_model=network_copy(model.network, "eager"),
         tokenizer=model.tokenizer,
     )
 
