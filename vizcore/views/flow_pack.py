@@ -110,7 +110,9 @@ def pack_layers(maps: Iterable[AttentionMap], *, residual: float, max_bytes: int
         values = np.where(np.isfinite(map.values), map.values, 0).astype(np.float64)
         broken = ~np.isfinite(map.values).all(axis=1)
         values[broken] = 0
-        layers.append(_strongest(values, broken, min(n_tokens, max_bytes // n_tokens + 1)))
+        layers.append(
+            _strongest(values, broken, min(n_tokens, max(max_bytes // (ENTRY_BYTES * n_tokens), 1)))
+        )
         numbers.append(len(numbers) if map.layer is None else map.layer)
         for share in {residual, 0.0}:
             start = exact[share] if share in exact else _checked(n_tokens)
@@ -171,7 +173,11 @@ def _size(map: AttentionMap, first: AttentionMap) -> int:
 def _strongest(
     values: Float[np.ndarray, "row key"], broken: Bool[np.ndarray, " row"], n_kept: int
 ) -> Layer:
-    keys = np.argsort(-values, axis=1, kind="stable")[:, :n_kept]
+    keys = np.arange(values.shape[1])[None].repeat(len(values), axis=0)
+    if n_kept < values.shape[1]:
+        keys = np.argpartition(-values, n_kept - 1, axis=1)[:, :n_kept]
+    order = np.argsort(-np.take_along_axis(values, keys, axis=1), axis=1, kind="stable")
+    keys = np.take_along_axis(keys, order, axis=1)
     weights = np.take_along_axis(values, keys, axis=1)
     some = values > 0
     n_keys = values.shape[1]

@@ -10,7 +10,9 @@
 import { readTheme } from "./colour.js";
 import { arrange, draw, percent, placeAt } from "./flow_draw.js";
 import { readFlow } from "./flow_numbers.js";
-import { find, part } from "./parts.js";
+import { guard } from "./guard.js";
+import { find } from "./parts.js";
+import { fill } from "./words.js";
 
 const MARKUP = `
 <div class="controls">
@@ -332,27 +334,6 @@ class FlowView {
       this.point([Math.min(Math.max(place[0] + move[0], 0), data.layers.length), stage.rows[among]]);
     } else return;
     event.preventDefault();
-  }
-}
-
-/** @param {string} template @param {Record<string, string | number>} values */
-function fill(template, values) {
-  return template.replace(/\{(\w+)\}/g, (_, key) => String(values[key]));
-}
-
-/**
- * Runs it; if that fails, says so inside the view, in words.
- * @param {FlowView} view @param {() => void | Promise<void>} task
- */
-async function guard(view, task) {
-  try {
-    await task();
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    const words = view.root.querySelector(".error") ?? part("p", "error");
-    words.setAttribute("role", "alert");
-    words.textContent = fill(view.data?.texts.error ?? "{reason}", { reason });
-    view.root.prepend(words);
   }
 }
 

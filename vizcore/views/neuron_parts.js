@@ -1,18 +1,16 @@
 /**
- * What stands above the table of the neuron view: the tokens that can look, and the products of one
- * pair as bars.
+ * What stands around the rows of the neuron view: the tokens that can look, what the colours mean,
+ * a score part by part, the products of a pair as bars, and what is no key.
  * @import { Theme } from "./types.d.ts"
- * @import { NeuronViewData } from "./neuron.d.ts"
+ * @import { Against, NeuronViewData, RowLook } from "./neuron.d.ts"
  */
+import { share, weightBar } from "./neuron_rows.js";
 import { part } from "./parts.js";
+import { written } from "./strips.js";
+import { fill } from "./words.js";
 
 /** So many tokens of the text are shown around the one that looks. */
 const AROUND = 24;
-
-/** @param {string} template @param {Record<string, string | number>} values */
-export function fill(template, values) {
-  return template.replace(/\{(\w+)\}/g, (_, key) => String(values[key]));
-}
 
 /** Keeps a token of the other writing direction from turning its surroundings around. @param {string} token */
 export function isolate(token) {
@@ -102,4 +100,79 @@ export function drawSum(canvas, products, dimensions, theme, root) {
   });
   context.fillStyle = theme.quiet;
   context.fillRect(0, zero - 0.5, width, 1);
+}
+
+/**
+ * What the colours mean, and whose keys these are.
+ * @param {HTMLElement} legend
+ * @param {NeuronViewData} data
+ * @param {{ broken: boolean }} vectors
+ * @param {RowLook} look
+ */
+export function drawLegend(legend, { sharedBy, texts }, { broken }, look) {
+  const group = (/** @type {Node[]} */ ...parts) => {
+    const whole = part("span", "group");
+    whole.append(...parts);
+    return whole;
+  };
+  const ramp = (/** @type {number} */ end, /** @type {string} */ name) => group(
+    part("span", "", `≤ −${written(end)}`), part("span", "scale"), part("span", "", `≥ ${written(end)}`),
+    part("span", "", name),
+  );
+  legend.replaceChildren(
+    ramp(look.vectorScale, texts.vectors),
+    ramp(look.productScale, texts.products),
+    ...(broken ? [group(part("span", "swatch"), part("span", "", texts.undefined))] : []),
+    ...(sharedBy ? [part("span", "", fill(texts.shared, { first: sharedBy[0], last: sharedBy[1] }))] : []),
+  );
+}
+
+/**
+ * What takes part in the softmax and is no row: keys that are not here, and the sink.
+ * @param {HTMLElement} foot
+ * @param {NeuronViewData} data
+ * @param {Against} against
+ */
+export function drawFoot(foot, { rest, sink, texts }, { restWeight, sinkWeight, weights }) {
+  const high = Math.max(...weights, sinkWeight, restWeight, 1e-9);
+  const line = (/** @type {string} */ name, /** @type {string} */ score, /** @type {number} */ weight) => {
+    const row = part("div", "row");
+    const cell = part("span", "weight");
+    cell.append(weightBar(weight, high));
+    row.append(part("span", "label", name), part("span"), part("span"), part("span"));
+    row.append(part("span", "number", score), cell);
+    return row;
+  };
+  foot.replaceChildren(
+    ...(rest ? [line(fill(texts.rest, { n: rest.n }), "", restWeight)] : []),
+    ...(sink === null ? [] : [line(texts.sink, written(sink), sinkWeight)]),
+  );
+}
+
+/**
+ * The score of one key, part by part, up to its weight.
+ * @param {HTMLElement} line
+ * @param {NeuronViewData} data
+ * @param {Against} against
+ * @param {number} key
+ * @param {string} pair the two tokens
+ */
+export function drawScore(line, { scaling, softcap, texts }, against, key, pair) {
+  const parts = [part("span", "pair", pair)];
+  const term = (/** @type {string} */ name, /** @type {string} */ result) => {
+    const box = part("span", "term");
+    box.append(part("span", "quiet", name), part("b", "", result));
+    parts.push(box);
+  };
+  term(fill(texts.sum, { n: against.query.length }), written(against.dots[key]));
+  term(fill(texts.scaling, { scaling: Number(scaling.toPrecision(4)) }), `= ${written(against.scaled[key])}`);
+  if (softcap !== null) term(fill(texts.softcap, { softcap }), `→ ${written(against.capped[key])}`);
+  if (against.bias) {
+    const bias = against.bias[key];
+    const signed = `${bias < 0 ? "−" : "+"} ${written(Math.abs(bias))}`;
+    term(fill(texts.bias, { bias: signed }), `= ${written(against.capped[key] + bias)}`);
+  }
+  if (against.hidden?.[key]) term(texts.masked, "");
+  term(texts.softmax, `→ ${share(against.weights[key])}`);
+  line.replaceChildren(...parts);
 }

@@ -8,11 +8,13 @@
  * @import { Against, NeuronPick, NeuronViewData, RowLook } from "./neuron.d.ts"
  */
 import { readTheme } from "./colour.js";
+import { guard } from "./guard.js";
 import { ascending, descending, quantile, readVectors } from "./neuron_numbers.js";
-import { drawQueries, drawSum, fill, isolate } from "./neuron_parts.js";
-import { RowTable, paint, share, weightBar } from "./neuron_rows.js";
-import { find, part } from "./parts.js";
+import { drawFoot, drawLegend, drawQueries, drawScore, drawSum, isolate } from "./neuron_parts.js";
+import { RowTable, paint, share } from "./neuron_rows.js";
+import { find } from "./parts.js";
 import { written } from "./strips.js";
+import { fill } from "./words.js";
 
 const MARKUP = `
 <div class="controls">
@@ -168,8 +170,10 @@ class NeuronView {
       keys: this.byWeight.checked ? this.mostFirst() : ascending(vectors.nKeys),
     };
     drawQueries(find(this.root, ".queries", HTMLElement), data, against.token, vectors);
-    this.legend();
-    this.foot();
+    drawLegend(find(this.root, ".legend", HTMLElement), data, vectors, this.look);
+    drawFoot(find(this.root, ".foot", HTMLElement), data, against);
+    const pair = `${isolate(data.queryTokens[against.token])} × ${this.keyToken(this.key)}`;
+    drawScore(find(this.root, ".sum", HTMLElement), data, against, this.key, pair);
     this.tell(this.dimension);
     this.redraw();
   }
@@ -239,66 +243,6 @@ class NeuronView {
   keyToken(key) {
     const { data, vectors } = this;
     return data && vectors ? isolate(data.keyTokens[vectors.position(key)]) : "";
-  }
-
-  legend() {
-    const { data, look, vectors } = this;
-    if (!data || !look || !vectors) return;
-    const ramp = (/** @type {number} */ end, /** @type {string} */ name) => [
-      part("span", "", `≤ −${written(end)}`), part("span", "scale"), part("span", "", `≥ ${written(end)}`),
-      part("span", "of", name),
-    ];
-    const shared = data.sharedBy && fill(data.texts.shared, { first: data.sharedBy[0], last: data.sharedBy[1] });
-    find(this.root, ".legend", HTMLElement).replaceChildren(
-      ...ramp(look.vectorScale, data.texts.vectors),
-      ...ramp(look.productScale, data.texts.products),
-      ...(vectors.broken ? [part("span", "swatch"), part("span", "of", data.texts.undefined)] : []),
-      ...(shared ? [part("span", "", shared)] : []),
-    );
-  }
-
-  /** What takes part in the softmax and is no row. */
-  foot() {
-    const { against, data } = this;
-    if (!against || !data) return;
-    const high = Math.max(...against.weights, against.sinkWeight, against.restWeight, 1e-9);
-    const line = (/** @type {string} */ name, /** @type {number | null} */ score, /** @type {number} */ weight) => {
-      const row = part("div", "row");
-      const cell = part("span", "weight");
-      cell.append(weightBar(weight, high));
-      row.append(part("span", "label", name), part("span"), part("span"), part("span"));
-      row.append(part("span", "number", score === null ? "" : written(score)), cell);
-      return row;
-    };
-    const { sink, rest, texts } = data;
-    find(this.root, ".foot", HTMLElement).replaceChildren(
-      ...(rest ? [line(fill(texts.rest, { n: rest.n }), null, against.restWeight)] : []),
-      ...(sink === null ? [] : [line(texts.sink, sink, against.sinkWeight)]),
-    );
-    this.adding();
-  }
-
-  /** The score of the chosen key, part by part. */
-  adding() {
-    const { against, data, key } = this;
-    if (!against || !data) return;
-    const { texts, scaling, softcap } = data;
-    const parts = [part("span", "pair", `${isolate(data.queryTokens[against.token])} × ${this.keyToken(key)}`)];
-    const term = (/** @type {string} */ name, /** @type {string} */ result) => {
-      const box = part("span", "term");
-      box.append(part("span", "quiet", name), part("b", "", result));
-      parts.push(box);
-    };
-    term(fill(texts.sum, { n: against.query.length }), written(against.dots[key]));
-    term(fill(texts.scaling, { scaling: Number(scaling.toPrecision(4)) }), `= ${written(against.scaled[key])}`);
-    if (softcap !== null) term(fill(texts.softcap, { softcap }), `→ ${written(against.capped[key])}`);
-    if (against.bias) {
-      const sum = written(against.capped[key] + against.bias[key]);
-      term(fill(texts.bias, { bias: `+ ${written(against.bias[key])}` }), `= ${sum}`);
-    }
-    if (against.hidden?.[key]) term(texts.masked, "");
-    term(texts.softmax, `→ ${share(against.weights[key])}`);
-    find(this.root, ".sum", HTMLElement).replaceChildren(...parts);
   }
 
   /** The key of the row under the pointer, or -1. @param {MouseEvent} event */
@@ -419,22 +363,6 @@ class NeuronView {
   reveal() {
     const covered = this.list.offsetTop + find(this.root, ".foot", HTMLElement).offsetHeight;
     if (this.look) this.table.reveal(this.look.keys.indexOf(this.key), covered);
-  }
-}
-
-/**
- * Runs it; if that fails, says so inside the view, in words.
- * @param {NeuronView} view @param {() => void | Promise<void>} task
- */
-async function guard(view, task) {
-  try {
-    await task();
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    const words = view.root.querySelector(".error") ?? part("p", "error");
-    words.setAttribute("role", "alert");
-    words.textContent = fill(view.data?.texts.error ?? "{reason}", { reason });
-    view.root.prepend(words);
   }
 }
 
