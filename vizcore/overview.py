@@ -87,8 +87,7 @@ class _Maker:
                 pieces[key] = self._piece(place, queries)
                 self._see(key, pieces[key])
             piece = pieces[key]
-            for head in range(tally.n_heads):
-                weights = self._weights(place, head, piece)
+            for head, weights in enumerate(self._weights(place, piece)):
                 finite = np.isfinite(weights.sum(axis=1))
                 if not finite.all():
                     pictures.spoil(head, piece, np.isfinite(weights))
@@ -130,16 +129,21 @@ class _Maker:
             keys = slice(int(some[0]), int(some[-1]) + 1)
         return Piece.of(self.text, queries, keys, ~hidden[:, keys])
 
-    def _weights(self, place: int, head: int, piece: Piece) -> Float[np.ndarray, "query key"]:
+    def _weights(self, place: int, piece: Piece) -> Iterator[Float[np.ndarray, "query key"]]:
+        """Those of each head of a layer, one after the other."""
         run = self.trace.run
-        with torch.no_grad():
-            if not run.calls:
-                weights = run.maps[self.kind][place][head, piece.queries, piece.keys].float()
-            else:
-                part = run.calls[self.kind][place].part(piece.queries, keys=piece.keys)
-                weights = part.head_weights(head).float()
-        values: np.ndarray = weights.cpu().numpy()
-        return np.where(piece.visible, values, 0) if self._heads_differ(place) else values
+        differ = self._heads_differ(place)
+        part = None
+        if run.calls:
+            part = run.calls[self.kind][place].part(piece.queries, keys=piece.keys)
+        for head in range(self.trace.n_heads(self.kind)):
+            with torch.no_grad():
+                if part is None:
+                    weights = run.maps[self.kind][place][head, piece.queries, piece.keys].float()
+                else:
+                    weights = part.head_weights(head).float()
+            values: np.ndarray = weights.cpu().numpy()
+            yield np.where(piece.visible, values, 0) if differ else values
 
     def _heads_differ(self, place: int) -> bool:
         """Whether the heads of a layer have masks of their own; thumbnails show the first's."""

@@ -8,6 +8,7 @@ of short texts take that one.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -43,7 +44,7 @@ class Text:
     key_tokens: tuple[str, ...]
     kind: str | None
 
-    @property
+    @cached_property
     def is_itself(self) -> bool:
         """Whether the text is looked at by its own last tokens."""
         return looks_at_itself(self.query_tokens, self.key_tokens, self.kind)
@@ -177,10 +178,10 @@ class Tally:
         self.entropy[head, rows] = _entropies(weights, sums, finite)
         self._count_habits(head, piece, weights, usable)
         used = usable.astype(np.float32)
-        over = np.stack([used, used / np.maximum(piece.n_visible, 1)])
         if usable.all():
             self._seen[:, head, keys] += piece.seen
         else:
+            over = np.stack([used, used / np.maximum(piece.n_visible, 1)])
             self._seen[:, head, keys] += over @ piece.visible
         self._totals[head, keys] += used @ weights
         if not self.text.is_itself:

@@ -240,8 +240,11 @@ class TileView {
 
   /** Paints what is not painted yet, or was for other colours. @param {TileViewData} data */
   paint(data) {
+    // Reading a theme takes longer than a frame has while the reader moves.
+    const { backgroundColor, color, fontFamily } = getComputedStyle(this.root);
+    const look = [backgroundColor, color, fontFamily, data.low, data.high, this.log.value].join();
+    if (look === this.painted && this.theme) return this.paintLayers(data, this.theme);
     const theme = readTheme(this.root, data.colours, data.low < 0);
-    const look = [theme.background, theme.dark, data.low, data.high, this.log.value].join();
     this.theme = theme;
     if (look !== this.painted) for (const layer of this.layers) layer.painted = null;
     this.painted = look;
@@ -250,6 +253,11 @@ class TileView {
     this.root.style.setProperty("--ramp", ramp.join(", "));
     this.root.style.setProperty("--undefined", `rgb(${theme.undefined.join(" ")})`);
     this.root.style.setProperty("--aside", `rgb(${theme.aside.join(" ")})`);
+    this.paintLayers(data, theme);
+  }
+
+  /** @param {TileViewData} data @param {Theme} theme */
+  paintLayers(data, theme) {
     const place = placer({ low: data.low, high: data.high, floor: this.floor(data) });
     for (const layer of this.layers) layer.painted ??= paintTile(layer.tile, place, theme);
   }
