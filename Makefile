@@ -25,7 +25,7 @@ TYPESCRIPT := 7.0.2
 TSC := .cache/typescript-$(TYPESCRIPT)/node_modules/typescript/bin/tsc
 
 .NOTPARALLEL:
-.PHONY: help run test models check check-types-js bench browser bundle $(TATOEBA) induction clean
+.PHONY: help run test models check check-types-js bench browser conformance bundle $(TATOEBA) induction clean
 
 help: ## Say what can be made.
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -54,6 +54,9 @@ check: $(TEST_STAMP) $(TSC) ## Check style, types (Python and JavaScript) and th
 
 bench: $(BENCH_STAMP) browser models ## Measure cost and speed, side by side with other ways, and print the tables.
 	@$(PYTHON) tests/support/benchmarks.py
+
+conformance: $(TEST_STAMP) ## Try every text architecture of transformers and write docs/conformance.md (minutes).
+	@OMP_NUM_THREADS=1 $(PYTHON) -m tests.conformance.sweep
 
 bundle: $(TATOEBA) induction ## Train the bundled models again, from DATA=pairs.tsv (hours; a stopped one goes on).
 

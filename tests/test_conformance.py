@@ -1,63 +1,55 @@
-"""Maps and logits of many architectures, against an eager copy that transformers loads itself.
+"""Maps and logits of 25 architectures, against an eager copy that transformers loads itself.
 
-Each is built tiny and random, saved, loaded by `vizcore.load` and given a text, as a user would.
+Each is built tiny and random, saved, loaded by `vizcore.load` and given a text, as a user would;
+there is one for each peculiarity. `make conformance` tries all there are, and
+`tests/conformance/test_page.py` holds what it found against the installed transformers.
 """
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM
 
 import vizcore
+from tests.conformance.reference import eager_copy, reference
 from tests.support import tiny
-from vizcore.banded import full_from_band
 
 TEXT = "the cat looked at the door"
 TARGET = "the mat was shut"
 
-TAPPED = """
-    afmoe apertus arcee axk1 bamba bart bert biogpt blenderbot camembert cohere
-    cohere2 ctrl deepseek_v2 deepseek_v3 distilbert albert electra ernie esm exaone4 falcon_h1
-    gemma gemma2 gemma3_text glm glm4 gpt2 gpt_bigcode gpt_neox granite granitemoe
-    granitemoehybrid helium jamba lfm2 llama m2m_100 marian mbart minicpm3 mistral mixtral
-    modernbert mt5 nemotron olmo olmo2 olmo3 opt pegasus persimmon phi phi3 plbart qwen2 qwen2_moe
-    qwen3 qwen3_moe qwen3_next roberta seed_oss smollm3 stablelm starcoder2 switch_transformers t5
-    umt5 xlm-roberta
-""".split()
-RETURNED = """
-    big_bird bigbird_pegasus bloom codegen convbert deberta deberta-v2 falcon gpt_neo gptj mpnet mpt
-    roformer xglm xlm xlnet
-""".split()
-BANDED = ["led", "longformer"]
-WITH_SINKS = ["gpt_oss"]
-
-
-def eager_copy(network: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    """The saved network again, in transformers' eager mode, without anything of ours."""
-    loaded: PreTrainedModel = type(network).from_pretrained(folder, attn_implementation="eager")
-    return loaded.eval()
-
-
-def outputs_of(network: PreTrainedModel, trace: vizcore.Trace) -> Any:
-    inputs = {"input_ids": torch.tensor([trace.source_ids])}
-    if trace.target_ids is not None:
-        inputs["decoder_input_ids"] = torch.tensor([trace.target_ids])
-    with torch.no_grad():
-        network(**inputs)  # BigBird exchanges its layers at its first short text
-        return network(**inputs, output_attentions=True)
-
-
-def eager_maps(output: Any, trace: vizcore.Trace) -> dict[str, list[Tensor]]:
-    fields: dict[str, str] = dict.fromkeys(trace.kinds, "attentions")
-    if trace.target_ids is not None:
-        fields = {kind: f"{kind}_attentions" for kind in ("encoder", "decoder", "cross")}
-    return {
-        kind: [layer[0] for layer in output[field] if layer is not None]
-        for kind, field in fields.items()
-    }
+TAPPED = {
+    "albert": "one layer, run again and again",
+    "bart": "an encoder-decoder",
+    "bert": "an encoder",
+    "deepseek_v3": "latent attention, with values wider than keys",
+    "deepseek_v32": "an indexer that picks keys",
+    "gemma2": "a soft cap, and windows in every other layer",
+    "gemma3n_text": "layers that look at the keys of earlier ones",
+    "gpt2": "queries, keys and values in one matrix",
+    "gpt_oss": "sinks",
+    "jamba": "state-space layers in between",
+    "llama": "grouped queries, rotary positions",
+    "llava": "a text part beside one that sees",
+    "mistral": "a sliding window",
+    "modernbert": "an encoder with windows",
+    "qwen3_next": "linear attention in between",
+    "t5": "relative position bias, no scaling",
+}
+RETURNED = {
+    "big_bird": "layers exchanged for short texts",
+    "bloom": "ALiBi",
+    "deberta-v2": "positions and content kept apart",
+    "falcon": "queries grouped in another order",
+    "gpt_neo": "local attention, no scaling",
+    "led": "a band of keys in the encoder, all in the decoder",
+    "longformer": "a band of keys around each query",
+    "minimax_m3_vl_text": "blocks of keys that are picked",
+    "xlnet": "two streams, relative positions",
+}
+QUICK = TAPPED | RETURNED
+"""What each of them is tested for."""
 
 
 def traced(folder: Path) -> vizcore.Trace:
@@ -65,22 +57,30 @@ def traced(folder: Path) -> vizcore.Trace:
     return model.trace(TEXT, TARGET if model.kind == "encoder-decoder" else None)
 
 
-@pytest.mark.parametrize("model_type", [*TAPPED, *RETURNED, *BANDED, *WITH_SINKS])
+def eager_maps(trace: vizcore.Trace, kind: str, expected: dict[str, list[Tensor]]) -> list[Tensor]:
+    return expected["text" if trace.target_ids is None else kind]
+
+
+def test_a_quick_subset_has_25_architectures() -> None:
+    assert len(QUICK) == 25
+
+
+@pytest.mark.parametrize("model_type", sorted(QUICK))
 def test_maps_and_logits_are_those_of_transformers(model_type: str, tmp_path: Path) -> None:
     network = tiny.tiny_network(model_type)
     tiny.save(network, tmp_path)
     trace = traced(tmp_path)
-    output = outputs_of(eager_copy(network, tmp_path), trace)
+    copy, _ = eager_copy(network, tmp_path)
+    expected = reference(copy, trace.source_ids, trace.target_ids)
 
-    assert trace.model.capture == ("tap" if model_type in TAPPED + WITH_SINKS else "eager")
-    theirs = eager_maps(output, trace)
-    assert list(trace.kinds) == [kind for kind in ("encoder", "decoder", "cross") if kind in theirs]
+    assert trace.model.capture == ("tap" if model_type in TAPPED else "eager")
+    two = trace.target_ids is not None
+    assert set(expected.maps) == (set(trace.kinds) if two else {"text"})
     for kind in trace.kinds:
         layers = trace.layers(kind)
-        assert len(layers) == len(theirs[kind]) > 0
-        for layer, expected in zip(layers, theirs[kind], strict=True):
-            if model_type in BANDED and kind == "encoder":
-                expected = full_from_band(expected)
+        theirs = eager_maps(trace, kind, expected.maps)
+        assert len(layers) == len(theirs) > 0
+        for layer, weights in zip(layers, theirs, strict=True):
             mine = trace.attention(layer, None, kind)
             assert mine.dtype == torch.float32
             assert mine.shape == (
@@ -88,15 +88,16 @@ def test_maps_and_logits_are_those_of_transformers(model_type: str, tmp_path: Pa
                 len(trace.query_tokens(kind)),
                 len(trace.key_tokens(kind)),
             )
-            torch.testing.assert_close(mine, expected, atol=1e-5, rtol=0)
-            _check_rows(mine, sums_to_one=model_type not in WITH_SINKS)
+            torch.testing.assert_close(mine, weights, atol=1e-5, rtol=0)
+            _check_rows(mine, sums_to_one=model_type != "gpt_oss")
             if kind == "decoder":
                 assert mine.triu(1).count_nonzero() == 0
             for head in range(len(mine)):
                 alone = trace.attention(layer, head, kind)
                 torch.testing.assert_close(alone, mine[head], atol=1e-6, rtol=1e-5)
-    scale = output.logits.abs().max().item()
-    torch.testing.assert_close(trace.logits, output.logits[0], atol=1e-4 * scale, rtol=0)
+    assert expected.logits is not None
+    scale = expected.logits.abs().max().item()
+    torch.testing.assert_close(trace.logits, expected.logits, atol=1e-4 * scale, rtol=0)
 
 
 def _check_rows(weights: Tensor, *, sums_to_one: bool) -> None:
@@ -147,8 +148,10 @@ def test_in_half_precision_maps_stay_close_and_come_in_float32(
     model = vizcore.load(tmp_path, dtype=precision)
     trace = model.trace(TEXT, TARGET if model.kind == "encoder-decoder" else None)
     assert model.network.dtype == precision
-    theirs = eager_maps(outputs_of(eager_copy(network, tmp_path), trace), trace)
+    copy, _ = eager_copy(network, tmp_path)
+    expected = reference(copy, trace.source_ids, trace.target_ids)
     kind = trace.kinds[0]
     first = trace.attention(0, None, kind)
     assert first.dtype == torch.float32
-    torch.testing.assert_close(first, theirs[kind][0], atol=0.05, rtol=0)
+    theirs = eager_maps(trace, kind, expected.maps)[0]
+    torch.testing.assert_close(first, theirs, atol=0.05, rtol=0)

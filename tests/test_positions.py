@@ -18,9 +18,10 @@ from vizcore.pretrained import (
 
 FAMILIES = {
     "rotary": """
-        afmoe apertus arcee axk1 bamba codegen cohere cohere2 deepseek_v2 deepseek_v3 exaone4 falcon
-        falcon_h1 gemma gemma2 gemma3_text glm glm4 gpt_neox gpt_oss gptj granite granitemoe helium
-        lfm2 llama minicpm3 mistral mixtral modernbert nemotron olmo olmo2 olmo3 persimmon phi phi3
+        afmoe apertus arcee axk1 bamba codegen cohere cohere2 deepseek_v2 deepseek_v3 deepseek_v32
+        exaone4 falcon falcon_h1 gemma gemma2 gemma3_text gemma3n_text glm glm4 gpt_neox gpt_oss
+        gptj granite granitemoe helium lfm2 llama llava minicpm3 minimax_m3_vl_text mistral mixtral
+        modernbert nemotron olmo olmo2 olmo3 persimmon phi phi3
         qwen2 qwen2_moe qwen3 qwen3_moe qwen3_next roformer seed_oss smollm3 stablelm starcoder2
     """,
     "learned": """
@@ -47,13 +48,7 @@ def of(model_type: str, **changes: Any) -> vizcore.PositionalEncodings:
 def test_there_is_an_expectation_for_every_architecture_that_is_compared_with_transformers() -> (
     None
 ):
-    compared = {
-        *test_conformance.TAPPED,
-        *test_conformance.RETURNED,
-        *test_conformance.BANDED,
-        *test_conformance.WITH_SINKS,
-    }
-    assert set(FAMILY) == compared
+    assert set(FAMILY) >= set(test_conformance.QUICK)
 
 
 @pytest.mark.parametrize("model_type", sorted(FAMILY))

@@ -256,3 +256,33 @@ def test_a_network_that_calls_the_tap_differently_is_captured_in_eager_mode(
     with torch.no_grad(), Recorder() as recorder:
         network(torch.tensor([[5, 6, 7]]))
     assert recorder.calls == []
+
+
+# --- Keys that are picked -------------------------------------------------------------------------
+
+
+def test_keys_that_an_indexer_does_not_pick_get_exactly_zero(tmp_path: Path) -> None:
+    network = tiny.tiny_network("deepseek_v32", index_topk=3)
+    tiny.save(network, tmp_path, tokenizer=None)
+    model = vizcore.load(tmp_path)
+    assert model.capture == "tap"
+    trace = model.trace(list(range(5, 17)))
+    for layer in trace.layers():
+        seen = trace.attention(layer).count_nonzero(dim=-1)
+        assert torch.equal(seen, torch.tensor([1, 2] + [3] * 10).expand(4, 12))
+        masked = trace.map(layer, 0).masked
+        assert masked is not None
+        assert torch.equal(trace.attention(layer, 0) == 0, torch.from_numpy(masked))
+
+
+@pytest.mark.parametrize("argument", ["block_indices", "sinks", "score_bias"])
+def test_what_else_would_change_a_softmax_is_refused_by_the_tap(argument: str) -> None:
+    query = torch.randn(1, 2, 3, 4)
+    with pytest.raises(TypeError) as error:
+        attend(torch.nn.Identity(), query, query, query, None, **{argument: torch.ones(1)})
+    assert str(error.value) == f"Identity attends with {argument}, unknown to the formula."
+    attend(torch.nn.Identity(), query, query, query, None, **{argument: None})
+
+
+def test_a_network_with_such_an_argument_is_captured_in_eager_mode() -> None:
+    assert find_capture(tiny.tiny_network("minimax_m3_vl_text")).way == "eager"

@@ -20,6 +20,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoModelForMaskedLM,
+    AutoModelForMultimodalLM,
     AutoModelForSeq2SeqLM,
     AutoModelForTextEncoding,
     AutoTokenizer,
@@ -60,6 +61,7 @@ FAMILIES: tuple[Any, ...] = (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
 )
 """Classes that predict tokens, in the order in which they are tried if the files don't say."""
 HEADS = ("ForCausalLM", "ForMaskedLM", "ForPreTraining", "ForConditionalGeneration", "MTModel")

@@ -36,10 +36,10 @@ from vizcore.errors import (
     UnencodableTextError,
 )
 from vizcore.pretrained import wrap
+from vizcore.text_parts import readable_part
 from vizcore.tokens import display_tokens, special_positions
 from vizcore.trace import Trace
 from vizcore.transformer import Transformer
-from vizcore.trial import find_capture
 
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
 """What configurations call the number of positions that a network knows."""
@@ -82,7 +82,8 @@ class Model:
     ) -> "Model":
         """A model from a network that is in memory already: one of `transformers`, or ours.
 
-        The network is put into evaluation mode and its attention implementation is changed.
+        The network is put into evaluation mode, its attention implementation is changed, and if it
+        cannot be run on text alone, the model is its text part, as the note says.
 
         Raises:
             CaptureError: if its attention cannot be captured.
@@ -91,7 +92,7 @@ class Model:
             names = ("pad", "bos", "eos")
             ids = {f"{name}_id": getattr(tokenizer, f"{name}_token_id", None) for name in names}
             network = wrap(network, **ids)
-        capture = find_capture(network)
+        network, capture, remark = readable_part(network)
         kind: Literal["decoder", "encoder", "encoder-decoder"] = "encoder"
         if reads_two_texts(network):
             kind = "encoder-decoder"
@@ -102,7 +103,7 @@ class Model:
             kind=kind,
             network=network,
             tokenizer=tokenizer,
-            note=note,
+            note=f"{note} {remark}".strip(),
             folder=folder,
             _capture=capture,
         )
@@ -120,7 +121,7 @@ class Model:
     @property
     def n_layers(self) -> int:
         """The number of layers; of an encoder-decoder, of its decoder."""
-        last = max(self.layers(self._main_kind))
+        last = max(self.layers())
         if self.kind == "encoder-decoder":
             return last + 1
         return max(last + 1, _configured(self.network, "num_hidden_layers", "n_layer") or 0)
@@ -154,7 +155,8 @@ class Model:
         positions = _configured(self.network, *names)
         if positions is not None:
             # RoBERTa and its kin begin to count after the padding id.
-            table = getattr(_embeddings(self.network), "position_embeddings", None)
+            embeddings = getattr(self.network.base_model, "embeddings", None)
+            table = getattr(embeddings, "position_embeddings", None)
             padding = getattr(table, "padding_idx", None)
             return positions if padding is None else positions - padding - 1
         stated = getattr(self.tokenizer, "model_max_length", None)
@@ -365,10 +367,6 @@ def _decoder_start(network: PreTrainedModel) -> int | None:
             if isinstance(found, int):
                 return found
     return None
-
-
-def _embeddings(network: PreTrainedModel) -> Any:
-    return getattr(network.base_model, "embeddings", None)
 
 
 def _check_text(text: str) -> None:

@@ -98,7 +98,8 @@ def find_capture(network: PreTrainedModel) -> Capture:
 
     _use(network, "eager")
     if not reference_maps:
-        raise CaptureError(_why_not(network, saw_calls=bool(calls), returned=bool(returned)))
+        something = bool(returned) or _returns_other_maps(reference)
+        raise CaptureError(_why_not(network, saw_calls=bool(calls), returned=something))
     return Capture(
         way="eager",
         layers={
@@ -128,6 +129,13 @@ def _why_not(network: PreTrainedModel, *, saw_calls: bool, returned: bool) -> st
         f"{name} has no attention weights to show: it has no softmax attention (state-space and "
         "linear-attention models have none), or transformers does not return them."
     )
+
+
+def _returns_other_maps(reference: ModelOutput) -> bool:
+    """Whether there is attention cut into blocks (Reformer), which `eager_maps` leaves out."""
+    fields = ("attentions", "encoder_attentions", "decoder_attentions", "cross_attentions")
+    layers = [layer for field in fields for layer in reference.get(field) or ()]
+    return any(isinstance(layer, tuple) or layer is not None and layer.ndim > 4 for layer in layers)
 
 
 def _eager_reference(network: PreTrainedModel, inputs: dict[str, Tensor]) -> ModelOutput:

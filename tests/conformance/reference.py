@@ -38,10 +38,16 @@ class Reference:
     logits: Tensor | None = None
 
 
-def eager_copy(network: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    """The saved network again, in transformers' eager mode, without anything of ours."""
-    loaded: PreTrainedModel = type(network).from_pretrained(folder, attn_implementation="eager")
-    return loaded.eval()
+def eager_copy(network: PreTrainedModel, folder: Path) -> tuple[PreTrainedModel, set[str]]:
+    """The saved network again, in transformers' eager mode, and the weights that it did not find.
+
+    Nothing of ours is near it.
+    """
+    loaded: PreTrainedModel
+    loaded, info = type(network).from_pretrained(
+        folder, attn_implementation="eager", output_loading_info=True
+    )
+    return loaded.eval(), set(info["missing_keys"])
 
 
 def reference(
@@ -74,11 +80,11 @@ def reference(
             maps = [_square(layer[0], network, kind) for layer in returned]
             found.maps[kind] = maps
             found.numbers[kind] = _numbers(returned, made)
-    if not found.maps and target_ids is None:
-        inner = _innermost([(name, one) for name, one in made if _is_map(one, "text", sizes)])
+    for kind in set(fields) - set(found.maps):
+        inner = _innermost([(name, one) for name, one in made if _is_map(one, kind, sizes)])
         if inner:
-            found.maps["text"] = [one[0] for _, one in inner]
-            found.numbers["text"] = _in_order([_number(name) for name, _ in inner])
+            found.maps[kind] = [one[0] for _, one in inner]
+            found.numbers[kind] = _in_order([_number(name) for name, _ in inner])
     return found
 
 

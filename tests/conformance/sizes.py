@@ -60,6 +60,7 @@ SIZES: dict[str, Any] = {
     "num_experts": 4,
     "n_routed_experts": 4,
     "num_experts_per_tok": 2,
+    "top_k_experts": 2,
     "pad_token_id": 0,
     "bos_token_id": 1,
     "eos_token_id": 2,
@@ -99,6 +100,8 @@ THREE_AXES: dict[str, Any] = {
 }
 """For rotary positions in time, height and width."""
 WINDOWS = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]
+TWO_SIZES: dict[str, Any] = {"num_attention_heads": 4, "head_dim": 8, "global_head_dim": 16}
+"""For networks in which layers of windows have smaller heads than the others."""
 SHARED_KEYS: dict[str, Any] = {
     "num_hidden_layers": 4,
     "num_kv_shared_layers": 2,
@@ -119,20 +122,30 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "deepseek_ocr2_text": {"mlp_layer_types": ["dense", "sparse", "sparse"]},
     "deepseek_v2": {"first_k_dense_replace": 1},
     "deepseek_v3": {"first_k_dense_replace": 1},
+    "diffusion_gemma_text": TWO_SIZES,
     "dots1": {"n_shared_experts": 1, "n_routed_experts": 4, "num_experts_per_tok": 2},
-    "dots3_note_text": {"swa_num_attention_heads": 2, "swa_num_key_value_heads": 2}
+    "dots3_note": {
+        "vision_config": {"adapter_out_dim": WIDTH},
+        "audio_config": {"adapter_out_dim": WIDTH},
+    },
+    "dots3_note_text": LATENT
+    | {"num_attention_heads": 4}
+    | {"swa_num_attention_heads": 2, "swa_num_key_value_heads": 2}
     | {"swa_q_lora_rank": 12, "swa_kv_lora_rank": 8}
     | {"swa_head_dim": 12, "swa_qk_nope_head_dim": 8, "swa_v_head_dim": 8}
     | {"layer_types": ["indexed_attention", "sliding_attention", "indexed_attention"]}
     | {"shared_experts_intermediate_size": 16},
+    "dots3_note_vision_encoder": {"mlp_layer_types": ["dense"] * 3, "adapter_in_dim": WIDTH},
+    "dots3_note_audio_encoder": {"adapter_input_size": WIDTH},
+    "embedding_gemma2_text": TWO_SIZES,
     "ernie4_5_vl_moe_text": THREE_AXES | {"moe_intermediate_size": [16, 12]},
     "esmc": {"num_key_value_heads": 4},
     "falcon": {"new_decoder_architecture": True, "num_kv_heads": 2},
     "falcon_h1": STATE_SPACE,
     "gemma3_text": {"query_pre_attn_scalar": 8},
     "gemma3n_text": SHARED_KEYS | {"laurel_rank": 8},
-    "gemma4_text": SHARED_KEYS,
-    "gemma4_unified_text": SHARED_KEYS,
+    "gemma4_text": SHARED_KEYS | TWO_SIZES,
+    "gemma4_unified_text": SHARED_KEYS | TWO_SIZES,
     "glm4v_moe_text": THREE_AXES | {"head_dim": 16},
     "glm4v_text": THREE_AXES,
     "glm5_next_text": {"index_topk": 4}
@@ -166,19 +179,27 @@ SPECIAL: dict[str, dict[str, Any]] = {
         "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "llama_4_scaling_beta": 0.1}
         | {"original_max_position_embeddings": 8, "partial_rotary_factor": 0.5}
     },
+    "neomme": {"head_dim": 16},
     "prophetnet": {"num_encoder_layers": 3, "num_encoder_attention_heads": 4}
     | {"num_decoder_attention_heads": 4, "ngram": 2},
     "paddleocr_vl_text": THREE_AXES,
+    "qwen2_5_omni": {"enable_audio_output": False},
+    "qwen2_5_omni_thinker": {"vision_start_token_id": 250},
+    "qwen2_5_omni_text": THREE_AXES,
     "qwen2_5_vl_text": THREE_AXES,
     "qwen2_vl_text": THREE_AXES,
     "qwen3_next": {"linear_key_head_dim": 8, "linear_value_head_dim": 8}
     | {"linear_num_key_heads": 2, "linear_num_value_heads": 4}
     | {"layer_types": ["linear_attention", "full_attention", "linear_attention"]},
+    "qwen3_omni_moe": {"enable_audio_output": False},
+    "qwen3_omni_moe_thinker": {"vision_start_token_id": 250},
     "qwen4_exp_text": {"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8}
     | {"indexer_budget": 4, "indexer_compress_ratio": 2, "hc_lowrank": 8},
     "reformer": {"axial_pos_shape": [8, 8], "axial_pos_embds_dim": [16, 16]}
     | {"attn_layers": ["local", "lsh", "local"], "attention_head_size": 8}
     | {"local_attn_chunk_length": 4, "lsh_attn_chunk_length": 4, "num_hashes": 1, "num_buckets": 2},
+    "unlimited_ocr_text": {"num_key_value_heads": 4},
+    "vision-encoder-decoder": {"decoder": {"is_decoder": True, "add_cross_attention": True}},
     "xlnet": {"d_head": 8},
     "xmod": {"languages": ["en_XX", "de_DE"], "default_language": "en_XX"},
     "zamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "mamba_d_state": 8}
@@ -190,6 +211,8 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "zaya": {"num_experts_per_tok": 1},
 }
 """By model type, what one architecture needs beside; also those of parts."""
+LIVELINESS = {"mobilebert": 0.05}
+"""The spread of random weights where 0.2 makes scores so large that they round differently."""
 COMPUTED = {
     "falcon": {"head_dim"},
     "gpt_neo": {"num_hidden_layers"},
@@ -199,5 +222,12 @@ COMPUTED = {
 }
 """What these configurations work out by themselves, and refuse to be told."""
 
-WHY_NOT: dict[str, str] = {}
-"""Why some cannot be built here, in words; for others the table has what transformers said."""
+DRAFTS = "it drafts for a Gemma 4 network, at whose keys it looks, and runs beside one only"
+MADE_OF_PARTS = "its parts (text encoder, codec, decoder) have to be given ready-made"
+WHY_NOT: dict[str, str] = {
+    "evolla": "transformers has no language-model class for its name that could be built by it",
+    "gemma4_assistant": DRAFTS,
+    "musicgen": MADE_OF_PARTS,
+    "musicgen_melody": MADE_OF_PARTS,
+}
+"""Why some cannot be built here, in words; for others the page has what transformers said."""

@@ -31,7 +31,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from tests.conformance.sizes import COMPUTED, LATENT, SENSES, SIZES, SPECIAL, VOCABULARY
+from tests.conformance.sizes import COMPUTED, LATENT, LIVELINESS, SENSES, SIZES, SPECIAL, VOCABULARY
 
 NETWORKS: tuple[Any, ...] = (
     AutoModelForSeq2SeqLM,
@@ -58,15 +58,15 @@ def tiny_network(model_type: str, *, seed: int = 0, **changes: Any) -> PreTraine
     for auto in NETWORKS:
         if type(config) in auto._model_mapping:
             network: PreTrainedModel = auto.from_config(config, attn_implementation="eager")
-            return livened(network)
+            return livened(network, std=LIVELINESS.get(model_type, 0.2))
     raise ValueError(f"There is no network class for {model_type}.")
 
 
-def livened(network: PreTrainedModel) -> PreTrainedModel:
+def livened(network: PreTrainedModel, *, std: float = 0.2) -> PreTrainedModel:
     """The network with weights so large that no head's attention is uniform."""
     for name, parameter in network.named_parameters():
         if parameter.ndim > 1 or "sink" in name:  # the usual 0.02 leaves attention nearly uniform
-            torch.nn.init.normal_(parameter, std=0.2)
+            torch.nn.init.normal_(parameter, std=std)
     return network.eval()
 
 
@@ -99,7 +99,7 @@ def _settings(default: PreTrainedConfig, model_type: str) -> dict[str, Any]:
     for name, part in parts.items():
         small = _settings(part, part.model_type)
         if not _reads_text(name):
-            small |= {key: value for key, value in SENSES.items() if _has(part, key)}
+            small |= {key: size for key, size in SENSES.items() if _is_number(part, key)}
         settings[name] = {"model_type": part.model_type} | small | special.get(name, {})
     if _has(default, "kv_lora_rank"):
         settings |= {name: value for name, value in LATENT.items() if _has(default, name)}
@@ -115,6 +115,10 @@ def _has(config: PreTrainedConfig, name: str) -> bool:
         return hasattr(config, name)
     except RuntimeError:  # layers differ in it, and each has its own
         return False
+
+
+def _is_number(config: PreTrainedConfig, name: str) -> bool:
+    return _has(config, name) and isinstance(getattr(config, name), int)
 
 
 def _reads_text(part: str) -> bool:
