@@ -70,6 +70,15 @@ def test_a_word_may_not_look_where_none_of_its_tokens_may(translated: Trace) -> 
     np.testing.assert_array_equal(words.masked, np.triu(np.ones(words.values.shape), 1) == 1)
 
 
+def test_a_cell_of_a_span_is_masked_if_all_its_tokens_are() -> None:
+    values = np.full((3, 3), 1 / 3)
+    masked = [[False, True, True], [True, True, True], [True, True, False]]
+    map = AttentionMap(values, ["a", "b", "c"], ["a", "b", "c"], masked=masked)
+    found = by_spans(map, [(0, 2)])
+    # Of a and b together only a sees a, and neither sees c; c sees neither of them.
+    np.testing.assert_array_equal(found.masked, [[False, True], [True, False]])
+
+
 def test_sentences_are_aggregated_the_same_way(translated: Trace) -> None:
     map = translated.map(0, 1, "encoder")
     found = by_sentences(map)

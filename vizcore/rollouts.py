@@ -141,44 +141,51 @@ def attention_flow(
         SelectionError: besides the errors of `rollout`, if the text is too long: the time grows
             with the fourth power of its length. With one query a text may be several times longer.
     """
-    steps = list(_steps(source, kind, residual=residual, heads=heads, without=without, until=layer))
+    steps: list[_Step] = []
+    reached: Bool[np.ndarray, "position input"] | None = None
+    n_pipes = 0
+    for step in _steps(source, kind, residual=residual, heads=heads, without=without, until=layer):
+        rows, columns = (range(*part.indices(len(step.matrix))) for part in step.shown)
+        chosen = _chosen(rows, queries)
+        reached = step.open if reached is None else _reached(step.open, reached)
+        steps.append(step)
+        n_pipes += int(np.count_nonzero(step.matrix))
+        n_pairs = max(int(reached[chosen][:, columns].sum()), len(chosen))
+        if n_pipes * n_pairs > MAX_FLOW_WORK:  # before all layers of a long text are in memory
+            raise SelectionError(
+                f"Attention flow through {n_pipes:,} pipes or more between {n_pairs:,} pairs of "
+                f"tokens would take too long (pipes × pairs may be {MAX_FLOW_WORK:,}). Take a "
+                "shorter text, fewer layers (layer=...), some of the positions (queries=[...]), "
+                "or the rollout, which takes no time."
+            )
     last = steps[-1].map
     assert last is not None  # noqa: S101 - a chain ends with a map
-    rows, columns = (range(*part.indices(len(steps[0].matrix))) for part in steps[-1].shown)
-    chosen = list(range(len(rows)) if queries is None else queries)
-    for query in chosen:
-        if not 0 <= query < len(rows):
-            raise SelectionError(
-                f"There is no query {query}: there are {len(rows)}, counted from 0 to "
-                f"{len(rows) - 1}."
-            )
-    reached = steps[0].open
-    for step in steps[1:]:
-        reached = _reached(step.open, reached)
-    n_pairs = int(reached[[rows[query] for query in chosen]][:, columns].sum())
-    n_pipes = sum(np.count_nonzero(step.matrix) for step in steps)
-    if n_pipes * n_pairs > MAX_FLOW_WORK:
-        raise SelectionError(
-            f"Attention flow through {n_pipes:,} pipes between {n_pairs:,} pairs of tokens would "
-            f"take too long (pipes × pairs may be {MAX_FLOW_WORK:,}). Take a shorter text, fewer "
-            "layers (layer=...), some of the positions (queries=[...]), or the rollout, which "
-            "takes no time."
-        )
-    values = _flows(steps, [rows[query] for query in chosen], columns, reached)
+    assert reached is not None  # noqa: S101
+    values = _flows(steps, chosen, columns, reached)
     if normalise:
         total = values.sum(axis=1, keepdims=True)
         values = values / np.where(total > 0, total, 1)
     return AttentionMap(
         values,
-        [last.query_tokens[query] for query in chosen],
+        [last.query_tokens[position - rows[0]] for position in chosen],
         last.key_tokens,
         quantity="attention flow",
         layer=last.layer,
         kind=last.kind,
-        masked=None if last.masked is None else ~reached[[rows[q] for q in chosen]][:, columns],
+        masked=None if last.masked is None else ~reached[chosen][:, columns],
         query_words=last.query_words if queries is None else None,
         key_words=last.key_words,
     )
+
+
+def _chosen(rows: range, queries: Sequence[int] | None) -> list[int]:
+    for query in queries or ():
+        if not 0 <= query < len(rows):
+            raise SelectionError(
+                f"There is no query {query}: there are {len(rows)}, counted from 0 to "
+                f"{len(rows) - 1}."
+            )
+    return list(rows) if queries is None else [rows[query] for query in queries]
 
 
 def _flows(
@@ -332,7 +339,7 @@ def _layers(
                 f"meant (kind={of_kind!r})."
             )
         its_kind = of_kind
-        its_heads = list(group)
+        its_heads = group if heads == "mean" else list(group)
         layer = mean_map(its_heads)
         if heads == "max":
             values = max_map(its_heads).values.astype(np.float64)
@@ -364,6 +371,8 @@ def _reached(
     later: Bool[np.ndarray, "position position"], before: Bool[np.ndarray, "position input"]
 ) -> Bool[np.ndarray, "position input"]:
     """From where there may be a share after one more step."""
+    if np.array_equal(later, before) and np.array_equal(before, np.tri(len(before), dtype=bool)):
+        return before  # as in most decoders: no need to multiply
     if before.all() and later.any(axis=1).all():
         return before
     product: Float[np.ndarray, "position input"] = later.astype(np.float32) @ before.astype(

@@ -9,6 +9,7 @@ Khmer, Burmese): there a run of letters stays one word.
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 Span = tuple[int, int]
@@ -237,6 +238,7 @@ def _is_between(text: str, place: int, before: str) -> bool:
     return after == before and text[place] in marks
 
 
+@lru_cache(maxsize=4096)
 def _kind(character: str) -> str:
     code, category = ord(character), unicodedata.category(character)
     if character.isspace() or category in ("Zs", "Zl", "Zp") or character in "\u200b\ufeff":
