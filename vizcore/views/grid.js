@@ -3,7 +3,7 @@
  *
  * The browser itself scrolls an empty stage as large as all maps; a canvas of the size of what is
  * in sight stays in its place and shows that part of it.
- * @import { Arrangement, Box, Choice, Flow, ModelViewData, Theme } from "./heads.d.ts"
+ * @import { Arrangement, Box, Choice, Flow, ModelViewData, Picture, Theme } from "./heads.d.ts"
  */
 import { find } from "./parts.js";
 import { NUMBER_WIDTH, TITLE, arrange, flow } from "./layout.js";
@@ -21,8 +21,8 @@ const STILL = 4;
 
 /**
  * @typedef {{ data: ModelViewData, choice: Choice, theme: Theme,
- *   pictureOf: (index: number) => import("./heads.d.ts").Picture,
- *   paint: (picture: import("./heads.d.ts").Picture, width: number, height: number) => ImageData,
+ *   pictureOf: (index: number) => Picture,
+ *   paint: (picture: Picture, width: number, height: number) => ImageData,
  *   look: string }} Scene look: all that painting depends on
  */
 
