@@ -87,7 +87,7 @@ def test_pointing_at_a_token_shows_its_own_lines_with_numbers(show: Callable[[Vi
     before = n_lines(page)
     row(page, "queries", 2).hover()
     assert said(page) == (
-        "“c” looks at “b” 0.70, “c” 0.20, “a” 0.10; cannot look at 1 others (masked)"
+        "“c” looks at “b” 0.70, “c” 0.20, “a” 0.10; others it cannot look at (masked): 1"
     )
     assert n_lines(page) == 3 < before
     assert numbers(page, "keys") == {"a": "0.10", "b": "0.70", "c": "0.20"}

@@ -49,7 +49,8 @@ export function sizes(stage, canvas, { queries, keys, nHeads, font }) {
   const [left, right] = [queries, keys].map((column) => {
     const widths = column.slice(0, MEASURED).map((token) => context.measureText(token).width);
     widths.sort((a, b) => a - b);
-    const wide = (widths[Math.floor(FITTING * (widths.length - 1))] ?? 0) + 26 + beside;
+    const last = widths.length - 1;
+    const wide = (widths[last < MANY_TOKENS ? last : Math.floor(FITTING * last)] ?? 0) + 26 + beside;
     return Math.round(Math.min(MOST_COLUMN * width, Math.max(LEAST_COLUMN, wide)));
   });
   const between = Math.min(MOST_BETWEEN, width - left - right);

@@ -9,13 +9,14 @@
  * @import { Mount } from "./types.d.ts"
  */
 import { readTheme } from "./colour.js";
+import { guard } from "./guard.js";
 import { HeadBar } from "./head_bar.js";
 import { choices, closely, drawLines, fullWeight, nearest, strongest, tooLittle } from "./head_lines.js";
 import { HeadPanel } from "./head_panel.js";
 import { dress, lay, MANY_TOKENS, sizes } from "./head_stage.js";
 import { Column } from "./head_tokens.js";
 import { noteOf, wordsOf } from "./head_words.js";
-import { find, part } from "./parts.js";
+import { find } from "./parts.js";
 import { readRows } from "./rows.js";
 import { fill } from "./words.js";
 
@@ -227,6 +228,7 @@ class HeadView {
     });
     this.tell(place, close, heads, lines);
     this.root.dataset.lines = String(nDrawn);
+    this.root.querySelector(".error")?.remove();
     this.root.dataset.drawn = String(this.version);
   }
 
@@ -365,20 +367,6 @@ class HeadView {
     const [top, bottom] = [token * height, (token + 1) * height];
     if (top < stage.scrollTop) stage.scrollTop = top;
     else if (bottom > stage.scrollTop + stage.clientHeight) stage.scrollTop = bottom - stage.clientHeight;
-  }
-}
-
-/** Runs it; if that fails, says so inside the view. @param {HeadView} view @param {() => void | Promise<void>} task */
-async function guard(view, task) {
-  try {
-    await task();
-    if (view.rows) view.root.querySelector(".error")?.remove();
-  } catch (error) {
-    const words = view.root.querySelector(".error") ?? part("span", "error");
-    words.setAttribute("role", "alert");
-    const reason = error instanceof Error ? error.message : String(error);
-    words.textContent = fill(view.data?.texts?.error ?? "{reason}", { reason });
-    view.root.prepend(words);
   }
 }
 

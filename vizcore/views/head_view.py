@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any, Protocol, get_args, runtime_checkable
 
 from vizcore.errors import SelectionError
-from vizcore.maps import AttentionMap
-from vizcore.patterns import PLAINLY, describe
+from vizcore.maps import AttentionMap, maps_of
+from vizcore.patterns import PLAINLY, TELLING, describe
 from vizcore.views import colours, page, sinks
 from vizcore.views.payload import MASKED, N_STEPS, UNDEFINED
 from vizcore.views.rows import Form, form_of, pack_rows
@@ -87,7 +87,7 @@ TEXTS = {
     "onlySink": "{token} looks at the first token alone, in grey, {weight}",
     "andSink": "in grey: the first token, {weight}",
     "andRest": "{weight} more on {tokens} others, not sent",
-    "andMasked": "cannot look at {tokens} others (masked)",
+    "andMasked": "others it cannot look at (masked): {tokens}",
     "andBroken": "weights that are not numbers: {tokens}",
     "isEmpty": "without the first token less than {left} is left of its weight, so no lines",
     "strongest": "The {n} strongest lines of each token",
@@ -270,8 +270,7 @@ def _groups(
                 lambda heads=heads: [source.map(*one) for one in heads],  # type: ignore[misc]
             )
         return
-    maps = [source] if isinstance(source, AttentionMap) else list(source)
-    maps = [map for map in maps if kind is None or map.kind == kind]
+    maps = list(maps_of(source, kind))
     if not maps:
         of_kind = "" if kind is None else f" of kind {kind!r}"
         raise SelectionError(f"There are no maps{of_kind} to show: give at least one AttentionMap.")
@@ -314,10 +313,7 @@ def _made(group: _Group, form: Form) -> _Layer:
             {"head": map.head, "name": map.name, "text": pattern.text}
             for map, pattern in zip(maps, patterns, strict=True)
         ],
-        is_telling=any(
-            pattern.name in ("previous", "next", "same") and pattern.score >= PLAINLY
-            for pattern in patterns
-        ),
+        is_telling=any(one.name in TELLING and one.score >= PLAINLY for one in patterns),
         weights=pack_rows(maps, form),
         first=_Labels(first.kind, first.query_tokens, first.key_tokens),
     )

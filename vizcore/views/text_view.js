@@ -11,6 +11,7 @@
 import { readTheme } from "./colour.js";
 import { fillSinks } from "./head_bar.js";
 import { closely, tooLittle } from "./head_lines.js";
+import { guard } from "./guard.js";
 import { find, part } from "./parts.js";
 import { readRows } from "./rows.js";
 import { RunningView } from "./text_run.js";
@@ -190,6 +191,7 @@ class TextView {
     const words = !close ? data.texts.average : own && most ? data.texts.ownMost : "";
     showLegend(find(this.root, ".legend", HTMLElement), data, { scale, most: words, has });
     find(this.root, ".note", HTMLElement).textContent = noteOf(data, rows, this.sink);
+    this.root.querySelector(".error")?.remove();
     this.root.dataset.drawn = String(this.version);
   }
 
@@ -279,20 +281,6 @@ class TextView {
     else if (event.key === "End") run.focus(last);
     else return;
     event.preventDefault();
-  }
-}
-
-/** Runs it; if that fails, says so inside the view. @param {TextView} view @param {() => void | Promise<void>} task */
-async function guard(view, task) {
-  try {
-    await task();
-    if (view.rows) view.root.querySelector(".error")?.remove();
-  } catch (error) {
-    const words = view.root.querySelector(".error") ?? part("span", "error");
-    words.setAttribute("role", "alert");
-    const reason = error instanceof Error ? error.message : String(error);
-    words.textContent = fill(view.data?.texts?.error ?? "{reason}", { reason });
-    view.root.prepend(words);
   }
 }
 
