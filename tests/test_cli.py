@@ -243,7 +243,7 @@ def test_weights_are_written_as_csv_one_row_a_cell(decoder: str, tmp_path: Path)
     assert succeeds("attend", decoder, TEXT, "--csv", str(path)) == f"Wrote {path}\n"
     frame = pd.read_csv(path, keep_default_na=False)
     assert list(frame) == [
-        "kind", "layer", "head", "query", "query_token", "key", "key_token", "value",
+        "kind", "layer", "head", "query", "query_token", "key", "key_token", "value", "masked",
     ]  # fmt: skip
     trace = vizcore.load(decoder).trace(TEXT)
     for shown in trace.maps():
