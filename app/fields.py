@@ -1,6 +1,6 @@
 """Fields for what is picked on a page: they show it, and picking another puts it there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -71,6 +71,57 @@ def one_of(label: str, name: str, picked: int, choices: Sequence[int]) -> None:
         on_change=lambda: pick(**{name: st.session_state[key]}),
         width=WIDTH,
     )
+
+
+def choice(
+    label: str,
+    name: str,
+    picked: str,
+    words: Mapping[str, str],
+    *,
+    as_list: bool = False,
+    hidden: bool = False,
+    help: str | None = None,
+) -> None:
+    """A field for a value of the scene that is one of some words; the first is what "" means.
+
+    Args:
+        label: above the field.
+        name: of the scene's value.
+        picked: what is picked now.
+        words: what can be picked, and how it is called.
+        as_list: one below the other, in a list that opens; else side by side.
+        hidden: whether the label is there for screen readers alone.
+        help: behind the question mark.
+    """
+    key = f"field_{name}"
+    st.session_state[key] = picked if picked in words else ""
+
+    def changed() -> None:
+        pick(**{name: st.session_state[key] or None})
+
+    visibility = "collapsed" if hidden else "visible"
+    if as_list:
+        st.selectbox(
+            label,
+            list(words),
+            format_func=words.__getitem__,
+            key=key,
+            on_change=changed,
+            label_visibility=visibility,
+            help=help,
+        )
+    else:
+        st.segmented_control(
+            label,
+            list(words),
+            format_func=words.__getitem__,
+            key=key,
+            on_change=changed,
+            required=True,
+            label_visibility=visibility,
+            help=help,
+        )
 
 
 def kind(trace: "vizcore.Trace", scene: Scene) -> str:

@@ -14,6 +14,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 import vizcore
@@ -171,6 +172,26 @@ def _draw(trace: "vizcore.Trace", kind: str, progress: Progress) -> Heads:
 
     view = vizcore.model_view(looked_at(), kind=kind, detail=False)
     return Heads(view, opening_head(trace, kind))
+
+
+def scores_here(trace: "vizcore.Trace", kind: str) -> pd.DataFrame:
+    """What every head does on this text, as numbers."""
+    found: pd.DataFrame = work_out(
+        _("Scoring every head on this text"),
+        (id(trace), kind),
+        lambda _progress: (trace, vizcore.map_scores(trace, kind=kind)),
+    )[1]
+    return found
+
+
+def general_scores(model: "vizcore.Model") -> pd.DataFrame:
+    """What every head of a model does on sentences and on random tokens, as numbers."""
+    found: pd.DataFrame = work_out(
+        _("Scoring every head on sentences and on random tokens"),
+        id(model),
+        lambda progress: (model, vizcore.head_scores(model, progress=progress)),
+    )[1]
+    return found
 
 
 def opening_head(trace: "vizcore.Trace", kind: str) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import vizcore
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app import scene, sidebar  # noqa: E402
-from app.app_pages import attention, inside, next_token, positions, training, translate  # noqa: E402
+from app.app_pages import attention, flow, inside, next_token, positions, training, translate  # noqa: E402
 from app.texts import _  # noqa: E402
 
 st.set_page_config(page_title="Headlight", page_icon=str(vizcore.asset("icon.svg")), layout="wide")
@@ -29,6 +29,12 @@ page = st.navigation(
             title=_("Inside attention"),
             icon=":material/zoom_in:",
             url_path="inside",
+        ),
+        st.Page(
+            flow.show,
+            title=_("Flow"),
+            icon=":material/account_tree:",
+            url_path="flow",
         ),
         st.Page(
             next_token.show,

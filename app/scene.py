@@ -15,9 +15,22 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+CHOICES = {
+    "kind": ("decoder", "encoder", "cross"),
+    "overview": ("here", "general"),
+    "seen": ("lines", "text", "numbers"),
+    "of": ("norm", "layer", "rollout"),
+    "unit": ("word",),
+    "scale": ("log",),
+    "sink": ("grey", "renormalise"),
+    "without": ("scaling", "mask", "scaling-mask"),
+}
+"""What is one of some words; anything else in an address counts as not picked."""
 LONGEST_LINK = 6000
 """Characters of an address that browsers, proxies and chat programs pass on unharmed."""
-BROUGHT_ALONG = ("kind", "layer", "head", "token")
+LOOKS = ("overview", "seen", "of", "unit", "scale", "sink")
+"""Which heads are shown how."""
+BROUGHT_ALONG = ("kind", "layer", "head", "token", *LOOKS)
 """What means the same on another page."""
 _IDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
 
@@ -33,6 +46,12 @@ class Scene:
         kind: of attention: "decoder", "encoder" or "cross"; "" for the model's main kind.
         layer, head: the head that is open, counted from 0; None if none was picked.
         token: the position that is looked at closely, counted from 0; None if none was picked.
+        overview: of all heads: their scores on this text, "here", or in "general"; "" their maps.
+        seen: how the open head is seen: "lines", "text" or "numbers"; "" as a map.
+        of: what is shown of it: "norm", "layer" or "rollout"; "" its weights.
+        unit: of rows and columns: "word"; "" for tokens.
+        scale: of colours: "log"; "" for linear.
+        sink: what becomes of the first token: "grey" or "renormalise"; "" if it stays.
         step: of the page Inside attention, such as "softmax"; "" for the first.
         without: what is left out there: "scaling", "mask" or "scaling-mask"; "" for nothing.
         snapshot: of the page Training, the step of a snapshot; None for the last.
@@ -51,6 +70,12 @@ class Scene:
     layer: int | None = None
     head: int | None = None
     token: int | None = None
+    overview: str = ""
+    seen: str = ""
+    of: str = ""
+    unit: str = ""
+    scale: str = ""
+    sink: str = ""
     step: str = ""
     without: str = ""
     snapshot: int | None = None
@@ -68,19 +93,19 @@ class Scene:
 
         Whatever in an address is no number, or no kind of attention, counts as not picked.
         """
-        kind, step = address.get("kind", ""), address.get("step", "")
-        without, prefix = address.get("without", ""), address.get("prefix", "")
-        dims = address.get("dims", "")
+        step, prefix, dims = (address.get(key, "") for key in ("step", "prefix", "dims"))
+        chosen = {
+            key: address.get(key, "") if address.get(key) in words else ""
+            for key, words in CHOICES.items()
+        }
         return cls(
             model=state.get("model") or "",
             text=state.get("text") or "",
             target=state.get("target") or "",
-            kind=kind if kind in ("decoder", "encoder", "cross") else "",
             layer=_number(address.get("layer")),
             head=_number(address.get("head")),
             token=_number(address.get("token")),
             step=step if step.isalpha() and len(step) < 20 else "",
-            without=without if without in ("scaling", "mask", "scaling-mask") else "",
             snapshot=_number(address.get("snapshot")),
             prefix=prefix if _IDS.fullmatch(prefix) else "",
             beams=_number(address.get("beams")),
@@ -89,6 +114,7 @@ class Scene:
             pair=_number(address.get("pair")),
             place=_number(address.get("place")),
             span=_number(address.get("span")),
+            **chosen,
         )
 
     @property

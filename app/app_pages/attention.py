@@ -6,15 +6,23 @@ import pandas as pd
 import streamlit as st
 
 import vizcore
-from app import fields
-from app.loading import draw_heads, load_model, run_text
-from app.mount import mount, mount_map, plotly_itself
+from app import fields, open_head
+from app.loading import (
+    draw_heads,
+    general_scores,
+    is_long,
+    load_model,
+    run_text,
+    scores_here,
+)
+from app.mount import mount, plotly_itself
 from app.scene import Scene, current, pick, within
 from app.texts import _, code, literal
 
-GRID_WIDTH, MAP_WIDTH = 5, 7
-GRID_HEIGHT = 620
-MAP_HEIGHT = 490
+WIDTHS = {"": (5, 7), "text": (5, 7), "lines": (5, 7), "numbers": (3, 9)}
+"""Of all heads and the open one, by how that is seen: numbers need room."""
+GRID_HEIGHT = 570
+MAP_HEIGHT = 440
 KINDS_HEIGHT = 50
 """Of the choice between kinds of attention, where there is one: all should fit on a projector."""
 N_LOOKED_AT = 4
@@ -37,20 +45,46 @@ def _look(trace: "vizcore.Trace") -> None:
     kind = fields.kind(trace, scene)
     heads = draw_heads(trace, kind)
     lower = KINDS_HEIGHT if len(trace.kinds) > 1 else 0
-    grid, large = st.columns([GRID_WIDTH, MAP_WIDTH], gap="medium")
+    grid, large = st.columns(WIDTHS[scene.seen], gap="medium")
     with large:
         with st.container(horizontal=True):
             layer, head = fields.head(trace, kind, scene, heads.opening)
             row = _row(trace, kind, scene)
-        _open_head(trace.map(layer, head, kind), row, MAP_HEIGHT - lower)
+        open_head.choose(trace, kind, layer, head)
+        _say(trace, kind, layer, head, row, heads.words.get((layer, head)))
+        open_head.show(trace, kind, layer, head, row, MAP_HEIGHT - lower)
     with grid:
-        mount(
-            heads.view,
-            key=f"grid_{kind}",
-            on_select=_pick_head,
-            selected=[layer, head],
-            height=GRID_HEIGHT - lower,
+        fields.choice(
+            _("See all heads by"),
+            "overview",
+            scene.overview,
+            {"": _("Maps"), "here": _("Scores on this text"), "general": _("Scores in general")},
+            hidden=True,
         )
+        height = GRID_HEIGHT - lower
+        if scene.overview:
+            _scatter(trace, kind, layer, head, height)
+        else:
+            mount(
+                heads.view,
+                key=f"grid_{kind}",
+                on_select=_pick_head,
+                selected=[layer, head],
+                height=height,
+            )
+
+
+def _scatter(trace: "vizcore.Trace", kind: str, layer: int, head: int, height: int) -> None:
+    """All heads as points, by two of their scores."""
+    general = current().overview == "general"
+    if not general and is_long(trace, kind):
+        n_tokens = len(trace.query_tokens(kind))
+        hint = _("This text has {n} tokens, too many to score every head on. See *{other}*.")
+        st.info(hint.format(n=n_tokens, other=_("Scores in general")), icon=":material/info:")
+        return
+    table = general_scores(trace.model) if general else scores_here(trace, kind)
+    view = vizcore.head_scatter(table[table["kind"] == kind], height=height)
+    mount(view, key=f"scatter_{kind}", on_select=_pick_head, selected=[layer, head, kind])
 
 
 def _row(trace: "vizcore.Trace", kind: str, scene: Scene) -> int | None:
@@ -66,32 +100,27 @@ def _pick_head(choice: dict[str, Any]) -> None:
     pick(layer=choice["layer"], head=choice["head"])
 
 
-def _open_head(one: "vizcore.AttentionMap", row: int | None, height: int) -> None:
-    st.markdown(
-        _("**{head}** {does}").format(
-            head=literal(one.name.capitalize()), does=literal(vizcore.describe(one).text)
-        )
-        + "  \n"
-        + _looked_at(one, row)
-    )
-    figure = vizcore.heatmap(
-        one, row=row, dark=st.context.theme.type == "dark", height=height
-    ).figure
-    figure.update_layout(title=None, margin_t=10)
-    alt = _("Attention map of {head}").format(head=one.name)
-    mount_map(figure, key="map", alt=alt, on_select=_pick_row)
+def _say(
+    trace: "vizcore.Trace", kind: str, layer: int, head: int, row: int | None, does: str | None
+) -> None:
+    """What the open head does, and where the picked token looks most."""
+    if does is None:
+        one = trace.map(layer, head, kind)
+        does, place = vizcore.describe(one).text, row
+    else:  # of a long text there are words, and no whole map
+        one = trace.map_rows(layer, head, [row or 0], kind)
+        place = None if row is None else 0
+    name = literal(one.name.capitalize())
+    lines = [_("**{head}** {does}").format(head=name, does=literal(does))]
+    if place is not None:
+        lines.append(_looked_at(one, place))
+    elif not current().seen:  # the other views say by themselves what to do
+        lines.append(_("Click on a token or a row of the map to see where it looks."))
+    st.markdown("  \n".join(lines))
 
 
-def _pick_row(choice: dict[str, Any]) -> None:
-    """A click on the row that is picked puts it back."""
-    row = int(choice["row"])
-    pick(token=None if current().token == row else row)
-
-
-def _looked_at(one: "vizcore.AttentionMap", row: int | None) -> str:
-    """One line on where the picked token looks most, or how to pick one."""
-    if row is None:
-        return _("Click on a token or a row of the map to see where it looks.")
+def _looked_at(one: "vizcore.AttentionMap", row: int) -> str:
+    """One line on where the picked token looks most."""
     weights = pd.Series(one.values[row]).nlargest(N_LOOKED_AT)
     places = [f"{code(one.key_tokens[key])} {weight:.3f}" for key, weight in weights.items()]
     return _("{token} looks most at {places}").format(

@@ -46,7 +46,7 @@ def test_the_pages_are_on_the_screen_before_torch_is_imported() -> None:
 
 def test_the_first_page_offers_the_catalogue_and_examples() -> None:
     app = opened()
-    assert app.selectbox[0].options[:2] == ["smollm2-135m", "tatoeba-translator"]
+    assert app.selectbox(key="model").options[:2] == ["smollm2-135m", "tatoeba-translator"]
     assert app.text_area[0].value
     assert len(app.button) >= 3
 
@@ -60,7 +60,7 @@ def test_an_example_takes_the_place_of_the_text() -> None:
 
 def test_an_encoder_decoder_shows_each_kind_of_attention(translator: str) -> None:
     app = opened(model=translator, text="one two three")
-    (kinds,) = app.button_group
+    kinds = app.button_group(key="field_kind")
     assert kinds.options == [
         "Source looks at source",
         "Target looks at target",
