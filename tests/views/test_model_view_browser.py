@@ -68,6 +68,18 @@ def test_sorted_by_a_score_the_first_head_has_the_most_of_it(show: Callable[[str
     assert status.inner_text().startswith("Layer 0 · Head 0")
 
 
+def test_sorted_heads_fit_the_room_that_there_is(show: Callable[[str], Any]) -> None:
+    for n_heads in (12, 5):
+        view = model_view(attention_maps(6, n_heads, 9), sort="entropy", detail=False, height=540)
+        page = show(view.to_html())
+        page.evaluate("() => { document.querySelector('main').style.width = '360px' }")
+        settle(page)
+        over = (
+            "(grid) => [grid.scrollWidth - grid.clientWidth, grid.scrollHeight - grid.clientHeight]"
+        )
+        assert page.locator(".grid").evaluate(over) == [0, 0]
+
+
 def test_arrow_keys_follow_the_order_of_sorted_heads(show: Callable[[str], Any]) -> None:
     page = show(model_view(previous_and_spread(), sort="entropy", detail=False).to_html())
     picked(page)

@@ -123,9 +123,10 @@ export function flow({ width, height, n, zoom = 1 }) {
   for (let tried = 1; tried <= Math.max(1, n); tried++) {
     const rows = Math.ceil(n / tried);
     const broad = Math.floor(Math.min(width / tried, MAX_PITCH));
-    // A map is as high as wide, and has its name above it.
+    // A map is as high as wide, and has its name above it if it is large enough.
     const high = Math.floor(height / rows);
-    const pitch = Math.min(broad, high - captionOf(Math.min(broad, high - CAPTION)));
+    const named = Math.min(broad, high - CAPTION);
+    const pitch = named >= MIN_CAPTIONED ? named : Math.min(broad, high, MIN_CAPTIONED - 1);
     if (pitch >= fitting) [columns, fitting] = [tried, pitch];
   }
   if (fitting < MIN_PITCH) {
