@@ -57,12 +57,16 @@ export class Place {
     return this.look.cell * this.tall;
   }
 
-  /** Keeps the map inside its frame. */
+  /**
+   * Keeps the map where the whole of it would be: what zooming is aimed at can then stay in place
+   * also where the frame has room beside the map.
+   */
   settle() {
-    const { look, frame, shape } = this;
-    look.cell = Math.min(this.mostCell, Math.max(this.leastCell, look.cell));
-    look.key = Math.max(0, Math.min(look.key, shape[1] - frame.width / look.cell));
-    look.query = Math.max(0, Math.min(look.query, shape[0] - frame.height / this.cellHeight));
+    const { look, shape, leastCell } = this;
+    look.cell = Math.min(this.mostCell, Math.max(leastCell, look.cell));
+    const share = leastCell / look.cell;
+    look.key = Math.max(0, Math.min(look.key, shape[1] * (1 - share)));
+    look.query = Math.max(0, Math.min(look.query, shape[0] * (1 - share)));
   }
 
   /** @param {number} x CSS pixels @param {number} y */
