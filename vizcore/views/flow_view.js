@@ -67,6 +67,8 @@ class FlowView {
     /** What the reader set; null: so that there are few lines. @type {number | null} */
     this.least = null;
     this.told = "";
+    /** Places that were chosen here and that the host has not answered to yet. @type {string[]} */
+    this.asked = [];
     /** @type {(pick: FlowPick) => void} */
     this.select = () => {};
     this.visible = false;
@@ -129,10 +131,12 @@ class FlowView {
     this.root.style.setProperty("--height", `${data.height}px`);
     // What the host says anew is taken; what it only repeats does not undo what the reader did.
     const told = JSON.stringify([data.chosen, data.way, data.sink, data.hasResidual, data.threshold]);
+    // A host that answers to one choice while the next has been made must not take it back.
+    const answered = this.asked.lastIndexOf(JSON.stringify([data.chosen, data.way]));
+    this.asked = answered < 0 ? [] : this.asked.slice(answered + 1);
     if (told !== this.told) {
       this.told = told;
-      this.chosen = data.chosen;
-      this.way = data.way;
+      if (!this.asked.length) [this.chosen, this.way] = [data.chosen, data.way];
       this.least = data.threshold;
       this.residual.checked = data.hasResidual;
       this.fillControls();
@@ -301,6 +305,7 @@ class FlowView {
   report() {
     const { chosen, data } = this;
     if (!data) return;
+    this.asked.push(JSON.stringify([chosen, this.way]));
     const layer = chosen && chosen[0] > 0 ? data.layers[chosen[0] - 1] : null;
     this.select({ layer, token: chosen ? chosen[1] : null, way: this.way });
   }
