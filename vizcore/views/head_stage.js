@@ -10,8 +10,8 @@ import { number } from "./words.js";
 
 const ROW = { least: 23, most: 64 };
 const FONT = { least: 15, most: 26, ofRow: 0.62 };
-/** Room beside a token: for a number, for the bar of a head, for a position. */
-const NUMBER_ROOM = 62;
+/** Room beside a token: for a number (in heights of its letters), for the bar of a head, for a position. */
+const NUMBER_ROOM = 4.2;
 const BAR_ROOM = 9;
 const POSITION_ROOM = 36;
 const MOST_BARS = 12;
@@ -44,7 +44,7 @@ export function sizes(stage, canvas, { queries, keys, nHeads, font }) {
   const size = Math.min(FONT.most, Math.max(FONT.least, Math.floor(FONT.ofRow * rowHeight)));
   context.font = `${size}px ${font}`;
   const bars = nHeads > 1 ? BAR_ROOM * Math.min(nHeads, MOST_BARS) : 0;
-  const beside = NUMBER_ROOM + bars + (longest > MANY_TOKENS ? POSITION_ROOM : 0);
+  const beside = NUMBER_ROOM * size + bars + (longest > MANY_TOKENS ? POSITION_ROOM : 0);
   const width = stage.clientWidth;
   const [left, right] = [queries, keys].map((column) => {
     const widths = column.slice(0, MEASURED).map((token) => context.measureText(token).width);
