@@ -173,9 +173,15 @@ def test_what_only_one_text_has_is_masked_as_it_is_there(decoder: Model) -> None
     found = difference(
         decoder.trace("the cat sat").map(0, 0), decoder.trace("the dog").map(0, 0), align="common"
     )
+    assert found.query_tokens == found.key_tokens == ("the", "+ cat", "+ sat", "− dog")
     assert found.masked is not None
-    assert found.query_tokens[0] == "the"
-    assert found.masked[0].tolist()[0] is False
+    # "cat" sees "the" and itself; what no text has, "cat" and "dog" together, nothing can see.
+    assert found.masked.tolist() == [
+        [False, True, True, True],
+        [False, False, True, True],
+        [False, False, False, True],
+        [False, True, True, False],
+    ]
 
 
 # --- All heads ------------------------------------------------------------------------------------
