@@ -126,7 +126,7 @@ def test_of_more_heads_some_are_in_full_beside_the_small_pictures(many: list[Att
     data: Any = view.data
     assert codes_of(view).shape == (4, 64, 64)
     assert len(data["full"]) == 4
-    assert data["texts"]["reduced"] == "4 of 4 heads in full, others reduced to 64 × 64 cells"
+    assert data["texts"]["reduced"] == "every head in full, small maps reduced to 64 × 64 cells"
     one = next(one for one in data["full"] if one["index"] == 3)
     read = values(unpacked(one["codes"]), one["low"], one["high"], one["apart"], 80)
     visible = ~many[3].masked
@@ -141,6 +141,7 @@ def test_the_selected_head_is_in_full_first_and_the_budget_ends_the_list(
     monkeypatch.setattr("vizcore.views.head_pictures.MAX_DETAIL_BYTES", size)
     data: Any = model_view(many, selected=(1, 0)).data
     assert [one["index"] for one in data["full"]] == [2]
+    assert data["texts"]["reduced"] == "1 of 4 heads in full, others reduced to 64 × 64 cells"
     assert data["texts"]["oneReduced"] == "This head is reduced to 64 × 64 cells."
 
 

@@ -75,7 +75,8 @@ def words_about(made: HeadPictures, words: Mapping[str, str]) -> dict[str, str]:
     if (n_rows, n_columns) != made.shape:
         filled["reduced"] = words["reducedFrom"].format(queries=n_queries, keys=n_keys)
         if made.details:
-            filled["reduced"] = words["inFull"].format(
+            which = "allInFull" if len(made.details) == len(made.heads) else "inFull"
+            filled["reduced"] = words[which].format(
                 full=len(made.details), maps=len(made.heads), rows=n_rows, columns=n_columns
             )
         filled["oneReduced"] = words["oneReduced"].format(rows=n_rows, columns=n_columns)

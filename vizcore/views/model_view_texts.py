@@ -18,6 +18,7 @@ TEXTS = {
     "reduced": "",
     "reducedFrom": "reduced from {queries} × {keys} tokens",
     "inFull": "{full} of {maps} heads in full, others reduced to {rows} × {columns} cells",
+    "allInFull": "every head in full, small maps reduced to {rows} × {columns} cells",
     "oneReduced": "This head is reduced to {rows} × {columns} cells.",
     "steps": "colours within {error} of the value",
     "itsLargest": "its largest",
