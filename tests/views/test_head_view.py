@@ -190,3 +190,70 @@ def test_layers_that_do_not_fit_are_refused_if_all_are_asked_for_errors(
         "2 layers of 3 heads over 20 tokens are too many for one page: give a layer, and leave out "
         "all_layers=True."
     )
+
+
+SEEN = {
+    "all colours": np.eye(3),
+    "no red (Machado et al. 2009)": np.array(
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ]
+    ),
+    "no green": np.array(
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ]
+    ),
+    "no blue": np.array(
+        [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ]
+    ),
+}
+
+
+def linear(colour: str) -> np.ndarray:
+    """Red, green, blue as amounts of light."""
+    shares = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    return np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+
+
+def oklab(light: np.ndarray) -> np.ndarray:
+    """Björn Ottosson's OKLab, in which distances are about as large as they look."""
+    cones = np.array(
+        [
+            [0.4122214708, 0.5363325363, 0.0514459929],
+            [0.2119034982, 0.6806995451, 0.1073969566],
+            [0.0883024619, 0.2817188376, 0.6299787005],
+        ]
+    )
+    mixed = np.array(
+        [
+            [0.2104542553, 0.7936177850, -0.0040720468],
+            [1.9779984951, -2.4285922050, 0.4505937099],
+            [0.0259040371, 0.7827717662, -0.8086757660],
+        ]
+    )
+    return mixed @ np.cbrt(np.clip(cones @ light, 0, None))
+
+
+@pytest.mark.parametrize("eyes", SEEN)
+@pytest.mark.parametrize(("scheme", "page"), [("light", "#ffffff"), ("dark", "#0e1117")])
+def test_heads_can_be_told_apart_by_colour_and_from_the_page(
+    scheme: str, page: str, eyes: str
+) -> None:
+    luminance = np.array([0.2126, 0.7152, 0.0722])
+    lights = [linear(colour) for colour in views.HEADS[scheme]]
+    for light in lights:
+        ends = sorted((luminance @ light, luminance @ linear(page)))
+        assert (ends[1] + 0.05) / (ends[0] + 0.05) >= 3
+    seen = [oklab(np.clip(SEEN[eyes] @ light, 0, 1)) for light in lights]
+    for index, one in enumerate(seen):
+        for other in seen[:index]:
+            assert np.linalg.norm(one - other) > 0.09
