@@ -68,7 +68,8 @@ class Cells:
     @property
     def coloured(self) -> Bool[np.ndarray, "row column"]:
         """Which cells have a colour of the scale, if their value is finite."""
-        return ~self.masked & ~self.aside & ~self.too_little[:, None]
+        coloured: np.ndarray = ~self.masked & ~self.aside & ~self.too_little[:, None]
+        return coloured
 
 
 def scale_of(
