@@ -90,7 +90,7 @@ def _texts() -> dict[str, str]:
             "Scroll or pinch to zoom, drag to move. Zoomed in, click a row to pick its token."
         ),
         "keep": _("First token: as it is"),
-        "renormalise": _("First token: left out, the rest scaled up"),
+        "renormalise": _("First token: left out, rest scaled up"),
         "linear": _("Colours: linear"),
         "log": _("Colours: logarithmic"),
     }

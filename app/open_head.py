@@ -17,6 +17,8 @@ from app.mount import mount, mount_map
 from app.scene import Scene, current, pick
 from app.texts import _, literal
 
+MOST_NUMBERS = 200_000
+"""Bytes of queries and keys that are sent at once; those of other tokens follow when asked for."""
 MOST_LINES = 1000
 """Tokens of a text between which lines are drawn."""
 
@@ -210,7 +212,14 @@ def _show_numbers(
 ) -> None:
     try:
         view = vizcore.neuron_view(
-            trace, layer, head, -1 if row is None else row, kind=kind, answers=True, height=height
+            trace,
+            layer,
+            head,
+            -1 if row is None else row,
+            kind=kind,
+            answers=True,
+            max_bytes=MOST_NUMBERS,
+            height=height,
         )
     except vizcore.CaptureError as error:
         st.info(literal(str(error)), icon=":material/info:")

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from tests.support.sentences import pairs
 from vizcore.bpe import END_ID, MASK_ID, PAD_ID, START_ID, Task, learn_tokenizer
 from vizcore.errors import DataError
-from vizcore.lessons import MASKED_SHARE, check_lengths, lesson_of
+from vizcore.lessons import MASKED_SHARE, check_lengths, lesson_of, with_hidden_words
 from vizcore.transformer import Transformer, TransformerConfig
 
 CPU = torch.device("cpu")
@@ -94,3 +94,24 @@ def test_a_sentence_longer_than_the_table_of_positions_is_refused() -> None:
         "A sentence in lines.txt has 4 tokens, and the table of learned positions has 3. Give a "
         "larger max_tokens, other positions, or shorter sentences."
     )
+
+
+def test_hidden_words_are_others_each_time_and_never_ends_or_what_is_predicted() -> None:
+    lesson = lesson_of("translation", tokenizer("translation"))
+    encoded = lesson.encode([("I see cats.", "我看见猫。"), ("cats", "猫。")] * 20)
+    batch = lesson.batch(encoded, "0", CPU)
+    one, again, other = (with_hidden_words(batch, 0.3, chance) for chance in ("1", "1", "2"))
+    assert torch.equal(one.tokens, again.tokens)
+    torch.testing.assert_close(one.target, again.target, atol=0, rtol=0)
+    assert not torch.equal(one.tokens, other.tokens)
+    assert torch.equal(one.labels, batch.labels)
+    assert torch.equal(one.asked, batch.asked)
+    for before, after in ((batch.tokens, one.tokens), (batch.target, one.target)):
+        assert before is not None
+        assert after is not None
+        hidden = after != before
+        assert (after[hidden] == MASK_ID).all()
+        assert (before[hidden] > MASK_ID).all()
+        share = hidden.sum() / (before > MASK_ID).sum()
+        assert 0.2 < share < 0.4
+    assert with_hidden_words(batch, 0, "1") is batch

@@ -68,6 +68,12 @@ def train(
     vocab_size: Annotated[
         int, typer.Option(min=1, help="Tokens to learn.", rich_help_panel=_NETWORK)
     ] = 8000,
+    word_dropout: Annotated[
+        float,
+        typer.Option(
+            min=0, max=0.99, help="Share of the tokens read that are hidden.", rich_help_panel=_RUN
+        ),
+    ] = 0.0,
     batch_tokens: Annotated[
         int, typer.Option(min=1, help="In a batch.", rich_help_panel=_RUN)
     ] = 4096,
@@ -124,6 +130,7 @@ def train(
         dropout=dropout,
         positions=positions,
         norm=norm,
+        word_dropout=word_dropout,
         vocab_size=vocab_size,
         steps=steps,
         epochs=epochs,

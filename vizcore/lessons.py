@@ -8,7 +8,7 @@ something to predict.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -160,6 +160,29 @@ def lesson_of(task: Task, tokenizer: PreTrainedTokenizerBase) -> Lesson:
     if task == "translation":
         return Translation(tokenizer)
     return NextToken(tokenizer) if task == "language-model" else MaskedWords(tokenizer)
+
+
+def with_hidden_words(batch: Batch, share: float | int, chance: str) -> Batch:
+    """The batch with some of the tokens that are read hidden behind a mask (word dropout).
+
+    A network that may not rely on any single token learns less by heart; a decoder has to look at
+    its source again and again (Gal & Ghahramani 2016; for translation, Sennrich & Zhang 2019).
+
+    Args:
+        batch: what is predicted stays as it is, and so do beginnings, ends and padding.
+        share: of the tokens, of the source and of the target each.
+        chance: decides which.
+    """
+    if not share:
+        return batch
+    generator = torch.Generator().manual_seed(random.Random(f"hide {chance}").getrandbits(63))
+
+    def hide(tokens: Int[Tensor, "row token"]) -> Int[Tensor, "row token"]:
+        chosen = torch.rand(tokens.shape, generator=generator).to(tokens.device) < share
+        return tokens.masked_fill(chosen & (tokens > MASK_ID), MASK_ID)
+
+    target = None if batch.target is None else hide(batch.target)
+    return replace(batch, tokens=hide(batch.tokens), target=target)
 
 
 def check_lengths(examples: Sequence[Encoded], *, name: str, max_tokens: int) -> None:

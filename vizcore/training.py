@@ -24,7 +24,7 @@ from vizcore import checkpoints
 from vizcore.bpe import END_ID, PAD_ID, START_ID, learn_tokenizer
 from vizcore.corpus import Corpus, length_batches, read_corpus
 from vizcore.errors import TrainingError
-from vizcore.lessons import Batch, Encoded, check_lengths, lesson_of
+from vizcore.lessons import Batch, Encoded, check_lengths, lesson_of, with_hidden_words
 from vizcore.precision import has_fast_bfloat16, matrix_precision
 from vizcore.pretrained import wrap
 from vizcore.training_settings import TrainingSettings, TrainingStatus
@@ -227,6 +227,7 @@ class _Run:
             began = time.monotonic()
             chance = f"{settings.seed} {self.step}"
             batch = self.lesson.batch([self.training[n] for n in numbers], chance, self.device)
+            batch = with_hidden_words(batch, settings.word_dropout, chance)
             loss = self.update(batch)
             self.step += 1
             self.running_loss += (loss - self.running_loss) / min(self.step, 50)

@@ -28,6 +28,7 @@ class TrainingSettings:
         task: "translation" of pairs, "language-model" of lines, or "masked" words in lines.
         d_model, n_heads, n_layers, d_ff, dropout, positions, norm, max_tokens: of the network, see
             `vizcore.transformer.TransformerConfig`.
+        word_dropout: the share of the tokens read that are hidden in each step, others each time.
         vocab_size: at most so many tokens are learned.
         steps: updates of the weights; None for as many as `epochs` make.
         epochs: how often each sentence is seen, if `steps` does not say otherwise.
@@ -55,6 +56,7 @@ class TrainingSettings:
     positions: Positions = "sinusoidal"
     norm: Literal["post", "pre"] = "post"
     max_tokens: int = 512
+    word_dropout: float | int = 0.0
     vocab_size: int = 8000
     steps: int | None = None
     epochs: int = 10
@@ -81,7 +83,7 @@ class TrainingSettings:
         for name, value in counts.items():
             if value < 1:
                 raise TrainingError(f"{name} must be at least 1, not {value}.")
-        for name in ("dropout", "label_smoothing", "average", "held_out"):
+        for name in ("dropout", "word_dropout", "label_smoothing", "average", "held_out"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingError(
                     f"{name} must be at least 0 and less than 1, not {getattr(self, name):g}."

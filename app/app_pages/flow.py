@@ -50,10 +50,12 @@ def _look(trace: "vizcore.Trace") -> None:
         st.info(hint.format(n=n_tokens), icon=":material/info:")
         return
     by_word = scene.unit == "word"
+    # In a decoder nearly all of a plain rollout ends at the first token, where heads park.
+    sink = scene.sink or ("renormalise" if kind == "decoder" else "keep")
     view = work_out(
         _("Following attention through all layers"),
-        (id(trace), "flow", kind, scene.unit),
-        lambda _progress: (trace, _view(trace, kind, by_word)),
+        (id(trace), "flow", kind, scene.unit, sink),
+        lambda _progress: (trace, _view(trace, kind, sink, by_word)),
     )[1]
     mount(
         view,
@@ -72,12 +74,12 @@ def _opened(trace: "vizcore.Trace", kind: str, scene: Scene) -> dict[str, list[i
     return {} if token is None else {"chosen": [len(trace.layers(kind)), token]}
 
 
-def _view(trace: "vizcore.Trace", kind: str, by_word: bool) -> "vizcore.View":
+def _view(trace: "vizcore.Trace", kind: str, sink: Any, by_word: bool) -> "vizcore.View":
     def words() -> "Iterator[vizcore.AttentionMap]":
         for one in trace.maps(kind):
             yield vizcore.by_words(one)
 
-    return vizcore.flow_view(words() if by_word else trace, kind=kind, height=HEIGHT)
+    return vizcore.flow_view(words() if by_word else trace, kind=kind, sink=sink, height=HEIGHT)
 
 
 def _pick(choice: dict[str, Any]) -> None:
