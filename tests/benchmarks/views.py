@@ -32,7 +32,8 @@ PATIENCE = 60_000
 """Milliseconds until a page that has drawn nothing is given up."""
 DRAWN = """() => {
     const roots = [document, ...[...document.querySelectorAll("*")].map((one) => one.shadowRoot)];
-    const pictures = roots.flatMap((root) => root ? [...root.querySelectorAll("canvas, svg, img")] : []);
+    const found = (root) => root ? [...root.querySelectorAll("canvas, svg, img")] : [];
+    const pictures = roots.flatMap(found);
     const ours = roots.some((root) => root?.querySelector("[data-drawn]"));
     const theirs = pictures.some((one) => one.tagName !== "svg" || one.childElementCount > 1);
     return (ours || theirs) && pictures.length > 0;
