@@ -68,6 +68,8 @@ class TileView {
     this.pointed = null;
     /** The last tile that was asked for. */
     this.asked = "";
+    /** Whether the host has yet to answer to a row: hosts may drop what is overtaken. */
+    this.waits = false;
     /** @type {(pick: TilePick) => void} */
     this.select = () => {};
     this.visible = false;
@@ -151,6 +153,8 @@ class TileView {
     if (version !== this.version || this.ending.signal.aborted) return;
     this.data = data;
     this.layers = layers;
+    this.waits = false;
+    if (!this.asked.includes(tileName(data.tile))) this.asked = ""; // it was not this that was asked for
     if (before?.shape.join() !== data.shape.join()) this.place = new Place();
     const { texts } = data;
     choose(this.log, texts.colours, [["", texts.linear], ["log", texts.log]], before ? this.log.value : data.log ? "log" : "");
@@ -324,7 +328,10 @@ class TileView {
     this.point(x, y);
     const query = this.pointed?.query ?? (beside ? Math.floor(this.place.under(x, y).query) : null);
     if (query === null) return;
-    if (this.place.cellHeight >= PICKABLE) this.select({ row: query });
+    if (this.place.cellHeight >= PICKABLE) {
+      this.waits = !!this.data?.live;
+      this.select({ row: query });
+    }
     else if (this.pointed) this.moved(() => this.place.zoom(CLICK_ZOOM, x, y));
   }
 
@@ -343,15 +350,21 @@ class TileView {
   /** Asks the host for another tile, if that would show more, or the first token is to go. */
   ask() {
     const { data, place } = this;
-    if (!data?.live || !this.layers.length) return;
+    if (!data?.live || !this.layers.length || this.waits) return;
     const without = this.sink.value === "out";
     if (without === data.withoutFirst && !place.needs(this.layers[0].tile, data.side)) return;
     const wanted = place.wanted;
-    const asked = JSON.stringify([data.identity, wanted, without]);
+    const { query, key, n_queries: nQueries, n_keys: nKeys } = wanted;
+    const asked = `${data.identity} ${without} ${tileName({ query, key, nQueries, nKeys })}`;
     if (asked === this.asked) return;
     this.asked = asked;
     this.select({ tile: wanted, without_first: without });
   }
+}
+
+/** @param {{ query: number, key: number, nQueries: number, nKeys: number }} tile */
+function tileName({ query, key, nQueries, nKeys }) {
+  return `at ${query} ${key} of ${nQueries} ${nKeys}.`;
 }
 
 /**

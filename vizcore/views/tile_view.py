@@ -50,7 +50,7 @@ TEXTS = {
     "log": "Colours: logarithmic",
     "firstToken": "First token",
     "keep": "First token: as it is",
-    "renormalise": "First token: left out, the rest scaled up",
+    "renormalise": "First token: left out, rest scaled up",
     "masked": "masked",
     "undefined": "not a number",
     "tooLittle": "leaves less than {least}",
