@@ -52,7 +52,7 @@ def check(model_type: str) -> Result:
     name = type(network).__name__
     n_parameters = sum(parameter.numel() for parameter in network.parameters())
     if n_parameters > LARGEST:
-        reason = f"it has {n_parameters:,} parameters however small it is made"
+        reason = f"it keeps {n_parameters:,} parameters with all that is made small here"
         return Result(model_type, "not built", network=name, reason=reason)
     with tempfile.TemporaryDirectory() as folder:
         try:

@@ -151,7 +151,7 @@ def _row(result: Result) -> str:
 
 
 def _other(result: Result) -> str:
-    reason = result.reason
+    reason = re.sub(r"\S*/tmp\w*[^\s,]*", "its folder", result.reason)
     if len(reason) > LONGEST_REASON:
         reason = reason[: LONGEST_REASON - 1].rsplit(" ", 1)[0] + " …"
     shown = re.sub(r"([|<>*_`\[\]$])", r"\\\1", reason)
