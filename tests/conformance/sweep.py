@@ -11,7 +11,6 @@ import json
 import multiprocessing
 import os
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -45,11 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.fresh or options.only:
             path.unlink(missing_ok=True)
         known = path.is_file()
-        began = time.monotonic()
         result = read(path) if known else tried(name, path)
         results.append(result)
-        seconds = "known" if known else f"{time.monotonic() - began:.1f} s"
-        print(f"[{number}/{len(names)}] {name}: {result.in_words()} ({seconds})", flush=True)
+        again = " (known)" if known else ""
+        print(f"[{number}/{len(names)}] {name}: {result.in_words()}{again}", flush=True)
     if options.only:
         return
     PAGE.write_text(page(results), encoding="utf-8")
