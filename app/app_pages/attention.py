@@ -19,7 +19,7 @@ from app.mount import mount, plotly_itself
 from app.scene import Scene, current, pick, within
 from app.texts import _, code, literal
 
-WIDTHS = {"": (5, 7), "text": (5, 7), "lines": (5, 7), "numbers": (3, 9)}
+WIDTHS = {"": (5, 7), "text": (5, 7), "lines": (5, 7), "numbers": (4, 8)}
 """Of all heads and the open one, by how that is seen: numbers need room."""
 GRID_HEIGHT = 570
 MAP_HEIGHT = 440
@@ -58,7 +58,7 @@ def _look(trace: "vizcore.Trace") -> None:
             _("See all heads by"),
             "overview",
             scene.overview,
-            {"": _("Maps"), "here": _("Scores on this text"), "general": _("Scores in general")},
+            {"": _("Maps"), "here": _("Scores here"), "general": _("General scores")},
             hidden=True,
         )
         height = GRID_HEIGHT - lower
@@ -80,7 +80,7 @@ def _scatter(trace: "vizcore.Trace", kind: str, layer: int, head: int, height: i
     if not general and is_long(trace, kind):
         n_tokens = len(trace.query_tokens(kind))
         hint = _("This text has {n} tokens, too many to score every head on. See *{other}*.")
-        st.info(hint.format(n=n_tokens, other=_("Scores in general")), icon=":material/info:")
+        st.info(hint.format(n=n_tokens, other=_("General scores")), icon=":material/info:")
         return
     table = general_scores(trace.model) if general else scores_here(trace, kind)
     view = vizcore.head_scatter(table[table["kind"] == kind], height=height)

@@ -13,6 +13,8 @@ from app.scene import Scene, current, pick, within
 from app.texts import _
 
 HEIGHT = 560
+OPENING_LAYER = 5
+"""Deep enough for something to have flowed, and not so deep that all has come to one place."""
 
 
 def show() -> None:
@@ -40,7 +42,8 @@ def _look(trace: "vizcore.Trace") -> None:
             _(
                 "What a place holds after a layer, and through which places it came there: the "
                 "mean of all heads, and half of each layer what was there before (attention "
-                "rollout). It follows attention alone, not what the values hold."
+                "rollout). It follows attention alone, not what the values hold, and in a deep "
+                "decoder it ends at the earliest tokens, whatever the text: so it begins below."
             ),
             width="stretch",
         )
@@ -71,7 +74,12 @@ def _opened(trace: "vizcore.Trace", kind: str, scene: Scene) -> dict[str, list[i
     if state.get("flow_of") != of:
         state["flow_of"], state["flow_opened"] = of, scene.token
     token = within(state["flow_opened"], len(trace.query_tokens(kind)) - 1)
-    return {} if token is None else {"chosen": [len(trace.layers(kind)), token]}
+    return {} if token is None else {"chosen": [1 + _opening_place(trace, kind), token]}
+
+
+def _opening_place(trace: "vizcore.Trace", kind: str) -> int:
+    """Which of the layers is looked at first, by its place among them."""
+    return min(OPENING_LAYER, len(trace.layers(kind)) - 1)
 
 
 def _view(trace: "vizcore.Trace", kind: str, sink: Any, by_word: bool) -> "vizcore.View":
@@ -79,7 +87,13 @@ def _view(trace: "vizcore.Trace", kind: str, sink: Any, by_word: bool) -> "vizco
         for one in trace.maps(kind):
             yield vizcore.by_words(one)
 
-    return vizcore.flow_view(words() if by_word else trace, kind=kind, sink=sink, height=HEIGHT)
+    return vizcore.flow_view(
+        words() if by_word else trace,
+        kind=kind,
+        sink=sink,
+        layer=trace.layers(kind)[_opening_place(trace, kind)],
+        height=HEIGHT,
+    )
 
 
 def _pick(choice: dict[str, Any]) -> None:
