@@ -115,6 +115,15 @@ def test_the_language_model_prefers_what_is_a_sentence(
     assert scores.likelihood(language_model, better) > scores.likelihood(language_model, worse) + 1
 
 
+def test_the_masked_model_fills_in_what_fits() -> None:
+    model = vizcore.load("tatoeba-mlm")
+    trace = model.trace("I <mask> you.")
+    place = trace.tokens.index("<mask>")
+    assert "·love" in trace.next_tokens(place, 20)["token"].tolist()
+    chinese = model.trace("我<mask>你。")
+    assert "爱" in chinese.next_tokens(2, 20)["token"].tolist()
+
+
 def test_an_induction_head_forms_and_what_comes_again_is_predicted_from_then_on() -> None:
     record = vizcore.training_record("induction")
     words = induction.WORDS[::3][:10]

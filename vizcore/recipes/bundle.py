@@ -57,7 +57,7 @@ SETTINGS = {
         task="language-model", dropout=0.1, epochs=7, evaluate_every=100, snapshots=10, **SMALL
     ),
     "tatoeba-mlm": TrainingSettings(
-        task="masked", dropout=0.1, epochs=10, evaluate_every=200, snapshots=10, **SMALL
+        task="masked", dropout=0.1, epochs=14, evaluate_every=200, snapshots=10, **SMALL
     ),
     "induction": induction.SETTINGS,
 }
