@@ -95,6 +95,8 @@ $(TEST_STAMP): $(RECIPE) | $(PYTHON)
 $(BENCH_STAMP): $(TEST_STAMP)
 	@echo "Installing what the benchmarks compare with (about 60 MB the first time) …"
 	@$(PIP) install --quiet --editable '.[test,bench]' --constraint constraints.txt
+	@# Without what BertViz asks for to fetch old models, which wants a python-dateutil of its own.
+	@$(PIP) install --quiet --no-deps --constraint constraints.txt bertviz circuitsvis
 	@touch $@
 
 $(RECIPES_STAMP): $(RUN_STAMP)
