@@ -89,12 +89,10 @@ class Heads:
 
     Args:
         view: their picture.
-        opening: (layer, head) of the one to open where none was picked.
         words: of a long text, for each (layer, head) what it does.
     """
 
     view: "vizcore.View"
-    opening: tuple[int, int]
     words: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
@@ -103,6 +101,8 @@ def load_model(name: str) -> "vizcore.Model":
     models, _traces = _workshops()
     job = models.order(name, lambda progress: _load(name, progress))
     model: vizcore.Model = _wait(job, _("Loading {name}").format(name=name))
+    if model.note and name not in [entry.name for entry in vizcore.entries()]:
+        st.info(literal(model.note), icon=":material/info:")
     return model
 
 
@@ -140,10 +140,14 @@ def work_out(title: str, key: Hashable, make: Callable[[Progress], Any]) -> Any:
 
 def draw_heads(trace: "vizcore.Trace", kind: str) -> Heads:
     """The picture of all heads of a trace; its maps are worked out only once."""
-    _models, traces = _workshops()
-    job = traces.order((id(trace), kind), lambda progress: (trace, _draw(trace, kind, progress)))
-    heads: Heads = _wait(job, _("Drawing every head"))[1]
+    heads: Heads = _wait(heads_job(trace, kind), _("Drawing every head"))[1]
     return heads
+
+
+def heads_job(trace: "vizcore.Trace", kind: str) -> Job:
+    """The same as a job, begun now: for a long text that takes so long that nobody should wait."""
+    _models, traces = _workshops()
+    return traces.order((id(trace), kind), lambda progress: (trace, _draw(trace, kind, progress)))
 
 
 def is_long(trace: "vizcore.Trace", kind: str) -> bool:
@@ -157,12 +161,7 @@ def _draw(trace: "vizcore.Trace", kind: str, progress: Progress) -> Heads:
         found = vizcore.head_overview(trace, kind, progress=lambda share: progress(title, share))
         view = vizcore.model_view(found, kind=kind, detail=False)
         words = {(one.layer, one.head): one.pattern.text for one in found.heads}
-        telling = [
-            place
-            for place, one in zip(words, found.heads, strict=True)
-            if vizcore.is_telling(one.pattern)
-        ]
-        return Heads(view, next(iter(telling or words)), words)
+        return Heads(view, words)
     n_maps = len(trace.layers(kind)) * trace.n_heads(kind)
 
     def looked_at() -> "Iterator[vizcore.AttentionMap]":
@@ -171,7 +170,7 @@ def _draw(trace: "vizcore.Trace", kind: str, progress: Progress) -> Heads:
             yield one
 
     view = vizcore.model_view(looked_at(), kind=kind, detail=False)
-    return Heads(view, opening_head(trace, kind))
+    return Heads(view)
 
 
 def scores_here(trace: "vizcore.Trace", kind: str) -> pd.DataFrame:
@@ -194,12 +193,25 @@ def general_scores(model: "vizcore.Model") -> pd.DataFrame:
     return found
 
 
+def head_to_open(trace: "vizcore.Trace", kind: str) -> tuple[int, int]:
+    """The layer and head to open where none was picked, found out once for a trace."""
+    found: tuple[int, int] = work_out(
+        _("Looking for a head to begin with"),
+        (id(trace), kind),
+        lambda _progress: (trace, opening_head(trace, kind)),
+    )[1]
+    return found
+
+
 def opening_head(trace: "vizcore.Trace", kind: str) -> tuple[int, int]:
-    """The layer and head to open where none was picked.
+    """A head that is good to begin with.
 
     In attention to another text, the one whose queries most decide where it looks; else the first
-    that does something telling.
+    that does something telling. Of a long text that is read from left to right, the beginning
+    tells, which is what it would be without the rest.
     """
+    if kind == "decoder" and trace.kinds == ("decoder",) and len(trace.token_ids) > SHORT:
+        trace = trace.model.trace(trace.token_ids[:SHORT])
     n_tokens = max(len(trace.query_tokens(kind)), len(trace.key_tokens(kind)))
     if n_tokens <= SHORT and kind == "cross":
         scores = vizcore.map_scores(trace, kind=kind)

@@ -10,6 +10,8 @@ from app import fields, open_head
 from app.loading import (
     draw_heads,
     general_scores,
+    head_to_open,
+    heads_job,
     is_long,
     load_model,
     run_text,
@@ -26,6 +28,8 @@ MAP_HEIGHT = 440
 KINDS_HEIGHT = 50
 """Of the choice between kinds of attention, where there is one: all should fit on a projector."""
 N_LOOKED_AT = 4
+TICK = 0.5
+"""Seconds between two looks at how far the picture of all heads is."""
 
 
 def show() -> None:
@@ -43,15 +47,14 @@ def show() -> None:
 def _look(trace: "vizcore.Trace") -> None:
     scene = current()
     kind = fields.kind(trace, scene)
-    heads = draw_heads(trace, kind)
     lower = KINDS_HEIGHT if len(trace.kinds) > 1 else 0
     grid, large = st.columns(WIDTHS[scene.seen], gap="medium")
     with large:
         with st.container(horizontal=True):
-            layer, head = fields.head(trace, kind, scene, heads.opening)
+            layer, head = fields.head(trace, kind, scene, head_to_open(trace, kind))
             row = _row(trace, kind, scene)
         open_head.choose(trace, kind, layer, head)
-        _say(trace, kind, layer, head, row, heads.words.get((layer, head)))
+        _say(trace, kind, layer, head, row)
         open_head.show(trace, kind, layer, head, row, MAP_HEIGHT - lower)
     with grid:
         fields.choice(
@@ -64,14 +67,25 @@ def _look(trace: "vizcore.Trace") -> None:
         height = GRID_HEIGHT - lower
         if scene.overview:
             _scatter(trace, kind, layer, head, height)
+        elif is_long(trace, kind) and not heads_job(trace, kind).made.done():
+            _watch(trace, kind)
         else:
             mount(
-                heads.view,
+                draw_heads(trace, kind).view,
                 key=f"grid_{kind}",
                 on_select=_pick_head,
                 selected=[layer, head],
                 height=height,
             )
+
+
+@st.fragment(run_every=TICK)
+def _watch(trace: "vizcore.Trace", kind: str) -> None:
+    """How far the picture of all heads of a long text is; the page can be used meanwhile."""
+    job = heads_job(trace, kind)
+    if job.made.done():
+        st.rerun()
+    st.progress(job.fraction or 0.0, text=_("Looking at every head") + " …")
 
 
 def _scatter(trace: "vizcore.Trace", kind: str, layer: int, head: int, height: int) -> None:
@@ -100,16 +114,17 @@ def _pick_head(choice: dict[str, Any]) -> None:
     pick(layer=choice["layer"], head=choice["head"])
 
 
-def _say(
-    trace: "vizcore.Trace", kind: str, layer: int, head: int, row: int | None, does: str | None
-) -> None:
+def _say(trace: "vizcore.Trace", kind: str, layer: int, head: int, row: int | None) -> None:
     """What the open head does, and where the picked token looks most."""
-    if does is None:
-        one = trace.map(layer, head, kind)
-        does, place = vizcore.describe(one).text, row
-    else:  # of a long text there are words, and no whole map
+    if is_long(trace, kind):  # there is no whole map
         one = trace.map_rows(layer, head, [row or 0], kind)
         place = None if row is None else 0
+        job = heads_job(trace, kind)
+        known = job.made.done() and not job.made.exception()
+        does = draw_heads(trace, kind).words[layer, head] if known else ""
+    else:
+        one = trace.map(layer, head, kind)
+        does, place = vizcore.describe(one).text, row
     name = literal(one.name.capitalize())
     lines = [_("**{head}** {does}").format(head=name, does=literal(does))]
     if place is not None:

@@ -7,7 +7,7 @@ import streamlit as st
 import vizcore
 from app import fields
 from app.formulas import head_formula
-from app.loading import load_model, look_inside, opening_head, run_text
+from app.loading import head_to_open, load_model, look_inside, run_text
 from app.mount import mount
 from app.scene import Scene, current, pick, within
 from app.texts import _, literal
@@ -44,7 +44,7 @@ def _draw(trace: "vizcore.Trace", scene: Scene) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="inside_fields"):
         opening = (0, 0)
         if scene.layer is None or scene.head is None:
-            opening = opening_head(trace, kind)
+            opening = head_to_open(trace, kind)
         layer, head = fields.head(trace, kind, scene, opening)
         token = _token(trace, kind, scene)
         steps = look_inside(trace, layer, head, token, kind, scene.without)

@@ -47,7 +47,10 @@ def test_what_is_read_in_a_tile_is_what_the_model_did(reader: Looker, smollm2: A
 def test_a_clicked_row_picks_its_token_for_the_rest_of_the_page(
     visitor: Visitor, reader: Looker, smollm2: Any
 ) -> None:
-    query, _ = read(zoom_in(reader, 60, 200))
+    zoom_in(reader, 60, 200)
+    for _ in range(3):  # a row that is a hair's breadth high is not clicked but come closer to
+        reader.wheel(60, 200, -500)
+    query, _ = read(reader.point(60, 200))
     reader.page.mouse.down()
     reader.page.mouse.up()
     visitor.address_has(token=query)

@@ -6,13 +6,12 @@ two, else from thumbnails of at most 64 × 64 cells, with some heads in full. It
 heads worth a closer look; exact values are in the map itself, and `heatmap` shows one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from vizcore.errors import SelectionError
-from vizcore.maps import AttentionMap
+from vizcore.maps import AttentionMap, HasMaps, maps_of
 from vizcore.views import colours, head_facts, page, scales, sinks
 from vizcore.views.head_payload import pictures_data, words_about
 from vizcore.views.head_pictures import HeadPictures, NamedHead, Wish
@@ -22,15 +21,6 @@ from vizcore.views.score_table import ScoreTable
 
 HEIGHT = 560
 """Of the view, in CSS pixels, where the host does not say otherwise."""
-
-
-@runtime_checkable
-class HasMaps(Protocol):
-    """Something that has a map of every head, such as a trace."""
-
-    def maps(self, kind: str | None = None) -> Iterable[AttentionMap]:
-        """The maps of that kind, layer by layer, head by head."""
-        ...
 
 
 def model_view(
@@ -105,8 +95,7 @@ def model_view(
     if isinstance(source, Overview):
         made = HeadPictures.of_overview(source.of_kind(kind), wish=wish, limits=ends)
     else:
-        maps = source.maps(kind) if isinstance(source, HasMaps) else _of_kind(source, kind)
-        made = HeadPictures.of(maps, wish=wish, limits=ends)
+        made = HeadPictures.of(maps_of(source, kind), wish=wish, limits=ends)
     if not made.heads:
         of_kind = "" if kind is None else f" of kind {kind!r}"
         raise SelectionError(f"There are no maps{of_kind} to show: give at least one AttentionMap.")
@@ -155,10 +144,6 @@ def _wish(
     if isinstance(detail, bool):
         return Wish(first, others=detail)
     return Wish([*first, *((one[0], one[1]) for one in detail)], others=False)
-
-
-def _of_kind(maps: Iterable[AttentionMap], kind: str | None) -> Iterator[AttentionMap]:
-    return (map for map in maps if kind is None or map.kind == kind)
 
 
 def _places(heads: Sequence[head_facts.HeadFacts]) -> dict[NamedHead, int]:
