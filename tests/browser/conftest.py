@@ -34,7 +34,8 @@ class Visitor:
         """Wait until nothing is being worked out any more."""
         self.page.wait_for_selector(
             ".js-plotly-plot .scatterlayer text, [data-testid=stDataFrame],"
-            " [data-testid=stAlert], [data-testid=stException], .steps-view[data-drawn]"
+            " [data-testid=stAlert], [data-testid=stException], .steps-view[data-drawn],"
+            " .tile-view[data-drawn], .flow-view[data-drawn]"
         )
         self.page.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
         assert self.page.get_by_test_id("stException").count() == 0

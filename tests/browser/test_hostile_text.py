@@ -35,7 +35,8 @@ def test_two_thousand_tokens_are_shown_on_both_pages(visitor: Visitor) -> None:
     text = "one two three four five six seven eight nine ten " * 200
     visitor.page.set_default_timeout(180_000)
     visitor.open(text=text.strip(), layer=3, head=3)
-    assert "mean of" in visitor.page.locator(".js-plotly-plot").first.inner_html()
+    visitor.page.wait_for_selector(".tile-view[data-drawn]")
+    visitor.page.wait_for_selector(".model-view[data-drawn]")
     visitor.page.get_by_text("too long for a link").wait_for()
     visitor.page.get_by_role("link", name="Next token").click()
     visitor.page.wait_for_selector("[data-testid=stDataFrame]")
