@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 
 from vizcore.errors import SelectionError
-from vizcore.maps import AttentionMap
+from vizcore.maps import AttentionMap, HasMaps
 from vizcore.views import colours, page
 from vizcore.views.head_payload import pictures_data, words_about
 from vizcore.views.head_pictures import HeadPictures, Wish
-from vizcore.views.model_view import HasMaps
 from vizcore.views.model_view_texts import TEXTS as MAP_TEXTS
 from vizcore.views.score_table import Place, ScoreTable, rounded, shown_name
 
