@@ -15,6 +15,7 @@ GRID = "canvas.all"
 
 def place_of(visitor: Visitor, layer: int, head: int) -> dict[str, float]:
     """Where on the canvas that head is: found by moving there with the keyboard."""
+    visitor.page.wait_for_selector(".model-view[data-drawn]")
     canvas = visitor.page.locator(GRID)
     status = visitor.page.locator(".model-view .status")
     canvas.focus()
@@ -77,7 +78,7 @@ def test_the_copied_link_brings_back_the_same_picture(
     colleague.settle()
     colleague.expect_map(smollm2.trace(SENTENCE).attention(3, 5))
     status = colleague.page.locator(".model-view .status")
-    assert status.inner_text().startswith("Layer 3 · Head 5:")
+    status.filter(has_text="Layer 3 · Head 5:").wait_for()
 
 
 def test_reloading_changes_nothing(visitor: Visitor, smollm2: Any) -> None:

@@ -61,7 +61,8 @@ def notebook(views: dict[str, Any], quiet_page: Any, tmp_path: Path) -> Any:
         )
         for number, (name, view) in enumerate(views.items(), start=1)
     ]
-    book = nbformat.v4.new_notebook(cells=cells)
+    language = {"name": "python", "pygments_lexer": "python3"}
+    book = nbformat.v4.new_notebook(cells=cells, metadata={"language_info": language})
     text, _resources = HTMLExporter().from_notebook_node(book)
     path = tmp_path / "notebook.html"
     path.write_text(text, encoding="utf-8")
