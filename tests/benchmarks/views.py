@@ -51,7 +51,10 @@ def main() -> None:
             args=["--no-sandbox", "--disable-background-networking", "--disable-sync"],
         )
         for length in LENGTHS:
-            rows = {name: _measured(browser, name, length, Path(folder)) for name in PAGES}
+            rows = {}
+            for name in PAGES:
+                rows[name] = _measured(browser, name, length, Path(folder))
+                print(f"{length} tokens, {name}: {rows[name]}", flush=True)
             show(f"{length} tokens, 72 heads", pd.DataFrame(rows).T)
         browser.close()
 
@@ -97,7 +100,7 @@ def _build(name: str, length: int, file: Path) -> None:
 
     torch.set_grad_enabled(False)
     model = vizcore.load(MODELS[length])
-    trace = model.trace(model.encode(TEXT * 200)[:length])
+    trace = model.trace(model.encode(TEXT * (length // 16 + 1))[:length])
     layers = range(N_LAYERS[MODELS[length]])
     maps = [trace.map(layer, head) for layer in layers for head in range(model.n_heads)]
     attention = [trace.attention(layer)[None] for layer in layers]
