@@ -60,7 +60,7 @@ def main() -> None:
 
 def _loaded() -> tuple[vizcore.Model, list[int]]:
     model = vizcore.load("smollm2-135m")
-    return model, model.encode(TEXT * 400)[:LENGTH]
+    return model, model.encode(TEXT * 250)[:LENGTH]
 
 
 def _copy(network: torch.nn.Module) -> torch.nn.Module:
