@@ -17,12 +17,10 @@ from vizcore.capture import Kind
 from vizcore.tallies import Piece, RowsOf, Tally, Text
 from vizcore.trace import Trace
 from vizcore.views.head_facts import MAX_QUERIES, HeadFacts
+from vizcore.views.head_pictures import MAX_CELLS_A_SIDE
 from vizcore.views.overviews import Overview
 from vizcore.views.pictures import Picture
 from vizcore.views.reduce import Averaging, areas
-
-SIDE = 64
-"""A thumbnail has at most so many cells down and across."""
 
 CELLS_AT_ONCE = 200_000
 """So many weights of a head are computed at once: what stays in a processor's cache is quick."""
@@ -67,7 +65,8 @@ class _Maker:
     def of(cls, trace: Trace, kind: Kind) -> "_Maker":
         text = Text(tuple(trace.query_tokens(kind)), tuple(trace.key_tokens(kind)), kind)
         shape = (len(text.query_tokens), len(text.key_tokens))
-        average = areas(shape, n_rows=min(shape[0], SIDE), n_columns=min(shape[1], SIDE))
+        n_rows, n_columns = (min(n_tokens, MAX_CELLS_A_SIDE) for n_tokens in shape)
+        average = areas(shape, n_rows=n_rows, n_columns=n_columns)
         n_layers, n_heads = len(trace.layers(kind)), trace.n_heads(kind)
         return cls(
             trace,

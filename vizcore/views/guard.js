@@ -5,12 +5,14 @@ import { part } from "./parts.js";
 import { fill } from "./words.js";
 
 /**
- * @param {{ root: HTMLElement, data: { texts: Record<string, string> } | null }} view
+ * @param {{ root: HTMLElement, data?: { texts: Record<string, string> } | null }} view
  * @param {() => void | Promise<void>} task
+ * @param {() => boolean} [hasPicture] whether there is one now, so that what failed before is past
  */
-export async function guard(view, task) {
+export async function guard(view, task, hasPicture = () => false) {
   try {
     await task();
+    if (hasPicture()) view.root.querySelector(".error")?.remove();
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const words = view.root.querySelector(".error") ?? part("p", "error");

@@ -12,7 +12,9 @@ import { readTheme } from "./colour.js";
 import { drawDetail } from "./detail.js";
 import { Grid } from "./grid.js";
 import { drawLegend } from "./legend.js";
-import { find, part } from "./parts.js";
+import { guard } from "./guard.js";
+import { find } from "./parts.js";
+import { fill } from "./words.js";
 import { Pictures } from "./pictures.js";
 import { cellsOf, leftOf, painter } from "./raster.js";
 
@@ -146,7 +148,7 @@ class ModelView {
   /** Draws in the next frame, if anybody can see it. */
   redraw() {
     cancelAnimationFrame(this.frame);
-    this.frame = requestAnimationFrame(() => guard(this, () => this.draw()));
+    this.frame = requestAnimationFrame(() => guard(this, () => this.draw(), () => this.pictures.version > 0));
   }
 
   draw() {
@@ -325,42 +327,15 @@ class ModelView {
   }
 }
 
-/**
- * @param {string} template
- * @param {Record<string, string | number | null>} values
- */
-function fill(template, values) {
-  return template.replace(/\{(\w+)\}/g, (_, key) => String(values[key]));
-}
-
 /** Keeps a token of the other writing direction from turning its surroundings around. @param {string} token */
 function isolate(token) {
   return `\u2068${token}\u2069`;
-}
-
-/**
- * Runs it; if that fails, says so inside the view, in words.
- * @param {ModelView} view
- * @param {() => void | Promise<void>} task
- */
-async function guard(view, task) {
-  const { root } = view;
-  try {
-    await task();
-    if (view.pictures.version) root.querySelector(".error")?.remove();
-  } catch (error) {
-    const words = root.querySelector(".error") ?? part("span", "error");
-    const reason = error instanceof Error ? error.message : String(error);
-    words.setAttribute("role", "alert");
-    words.textContent = fill(view.data?.texts?.error ?? "{reason}", { reason });
-    root.prepend(words);
-  }
 }
 
 /** @type {Mount<ModelViewData>} */
 export default function mount({ el, data, select }) {
   const view = views.get(el) ?? new ModelView(el);
   views.set(el, view);
-  guard(view, () => view.update(data, select));
+  guard(view, () => view.update(data, select), () => view.pictures.version > 0);
   return () => view.ending.abort();
 }

@@ -9,7 +9,9 @@
  */
 import { readTheme } from "./colour.js";
 import { drawDetail } from "./detail.js";
+import { guard } from "./guard.js";
 import { find, part } from "./parts.js";
+import { fill } from "./words.js";
 import { Pictures } from "./pictures.js";
 import { painter } from "./raster.js";
 import { beside, drawPlot, markPlot, near, symbol } from "./scatter_plot.js";
@@ -122,7 +124,7 @@ class ScatterView {
 
   redraw() {
     cancelAnimationFrame(this.frame);
-    this.frame = requestAnimationFrame(() => guard(this, () => this.draw()));
+    this.frame = requestAnimationFrame(() => guard(this, () => this.draw(), () => true));
   }
 
   draw() {
@@ -272,29 +274,10 @@ function fillSelect(select, label, options, chosen) {
   select.value = options.some(([value]) => value === chosen) ? chosen : options[0][0];
 }
 
-/** @param {string} template @param {Record<string, string | number | null>} values */
-function fill(template, values) {
-  return template.replace(/\{(\w+)\}/g, (_, key) => String(values[key]));
-}
-
-/** Runs it; if that fails, says so inside the view, in words. @param {ScatterView} view @param {() => void | Promise<void>} task */
-async function guard(view, task) {
-  try {
-    await task();
-    view.root.querySelector(".error")?.remove();
-  } catch (error) {
-    const words = view.root.querySelector(".error") ?? part("span", "error");
-    const reason = error instanceof Error ? error.message : String(error);
-    words.setAttribute("role", "alert");
-    words.textContent = fill(view.data?.texts?.error ?? "{reason}", { reason });
-    view.root.prepend(words);
-  }
-}
-
 /** @type {Mount<ScatterData>} */
 export default function mount({ el, data, select }) {
   const view = views.get(el) ?? new ScatterView(el);
   views.set(el, view);
-  guard(view, () => view.update(data, select));
+  guard(view, () => view.update(data, select), () => true);
   return () => view.ending.abort();
 }

@@ -9,13 +9,15 @@
  * @import { PackedTile, Tile, TilePick, TileViewData } from "./tile.d.ts"
  */
 import { readTheme } from "./colour.js";
-import { find, part } from "./parts.js";
+import { guard } from "./guard.js";
+import { find } from "./parts.js";
 import { placer } from "./scale.js";
 import { LEFT, TOP, drawAxes } from "./tile_axes.js";
 import { Gestures } from "./tile_gestures.js";
 import { cellAt, drawTile, paintTile, readTile } from "./tile_paint.js";
 import { Place } from "./tile_place.js";
-import { cellWords, choose, drawLegend, fill } from "./tile_words.js";
+import { cellWords, choose, drawLegend } from "./tile_words.js";
+import { fill } from "./words.js";
 
 const MARKUP = `
 <div class="bar">
@@ -196,7 +198,7 @@ class TileView {
   /** Draws in the next frame, if anybody can see it. */
   redraw() {
     cancelAnimationFrame(this.frame);
-    this.frame = requestAnimationFrame(() => guard(this, () => this.draw()));
+    this.frame = requestAnimationFrame(() => guard(this, () => this.draw(), () => this.layers.length > 0));
   }
 
   draw() {
@@ -367,29 +369,10 @@ function tileName({ query, key, nQueries, nKeys }) {
   return `at ${query} ${key} of ${nQueries} ${nKeys}.`;
 }
 
-/**
- * Runs it; if that fails, says so inside the view, in words.
- * @param {TileView} view
- * @param {() => void | Promise<void>} task
- */
-async function guard(view, task) {
-  const { root } = view;
-  try {
-    await task();
-    if (view.layers.length) root.querySelector(".error")?.remove();
-  } catch (error) {
-    const words = root.querySelector(".error") ?? part("span", "error");
-    const reason = error instanceof Error ? error.message : String(error);
-    words.setAttribute("role", "alert");
-    words.textContent = fill(view.data?.texts?.error ?? "{reason}", { reason });
-    root.prepend(words);
-  }
-}
-
 /** @type {Mount<TileViewData, TilePick>} */
 export default function mount({ el, data, select }) {
   const view = views.get(el) ?? new TileView(el);
   views.set(el, view);
-  guard(view, () => view.update(data, select));
+  guard(view, () => view.update(data, select), () => view.layers.length > 0);
   return () => view.ending.abort();
 }

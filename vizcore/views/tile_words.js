@@ -5,6 +5,7 @@
 import { part } from "./parts.js";
 import { short } from "./scale.js";
 import { number, visible } from "./tile_axes.js";
+import { fill } from "./words.js";
 
 /** @param {TileViewData} data @param {Cell} cell */
 export function cellWords(data, cell) {
@@ -84,11 +85,6 @@ export function choose(select, label, options, chosen) {
     }),
   );
   select.value = chosen;
-}
-
-/** @param {string} template @param {Record<string, string | number>} values */
-export function fill(template, values) {
-  return template.replace(/\{(\w+)\}/g, (_, key) => String(values[key]));
 }
 
 /** A weight for people: three digits that count. @param {number} value */
