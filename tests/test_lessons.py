@@ -9,7 +9,14 @@ from transformers import PreTrainedTokenizerBase
 from tests.support.sentences import pairs
 from vizcore.bpe import END_ID, MASK_ID, PAD_ID, START_ID, Task, learn_tokenizer
 from vizcore.errors import DataError
-from vizcore.lessons import MASKED_SHARE, check_lengths, lesson_of, with_hidden_words
+from vizcore.lessons import (
+    MASKED_SHARE,
+    check_lengths,
+    disagreement,
+    lesson_of,
+    twice,
+    with_hidden_words,
+)
 from vizcore.transformer import Transformer, TransformerConfig
 
 CPU = torch.device("cpu")
@@ -115,3 +122,26 @@ def test_hidden_words_are_others_each_time_and_never_ends_or_what_is_predicted()
         share = hidden.sum() / (before > MASK_ID).sum()
         assert 0.2 < share < 0.4
     assert with_hidden_words(batch, 0, "1") is batch
+
+
+def test_a_batch_twice_asks_first_everything_and_then_everything_again() -> None:
+    lesson = lesson_of("translation", tokenizer("translation"))
+    batch = lesson.batch(lesson.encode([("I see cats.", "我看见猫。"), ("cats", "猫。")]), "0", CPU)
+    double = twice(batch)
+    network = Transformer(TransformerConfig("encoder-decoder", 420, d_model=32)).eval()
+    first, second = lesson.hidden(network, double).chunk(2)
+    torch.testing.assert_close(first, second)
+    torch.testing.assert_close(first, lesson.hidden(network, batch))
+    assert torch.equal(double.labels, batch.labels.repeat(2))
+    assert double.n_tokens == batch.n_tokens  # what a speed is measured by: nothing was read anew
+
+
+def test_disagreement_is_the_mean_divergence_in_both_directions() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(6, 5)
+    first, second = (torch.distributions.Categorical(logits=part) for part in logits.chunk(2))
+    there, back = (
+        torch.distributions.kl_divergence(*pair) for pair in ((first, second), (second, first))
+    )
+    torch.testing.assert_close(disagreement(logits), (there + back).mean() / 2)
+    assert disagreement(logits[:3].repeat(2, 1)) == 0

@@ -13,6 +13,7 @@ from vizcore.attention import attention
 from vizcore.tap import Recorder
 from vizcore.transformer import (
     Cache,
+    FeedForward,
     Head,
     MultiHead,
     Stack,
@@ -320,13 +321,31 @@ def test_padding_does_not_change_the_results(kind: str, positions: str) -> None:
     torch.testing.assert_close(together[:, :n_shown], alone, atol=1e-5, rtol=1e-5)
 
 
-def test_dropout_is_off_in_evaluation_and_on_in_training() -> None:
-    network = network_of("decoder", dropout=0.5)
+@pytest.mark.parametrize("name", ["dropout", "inner_dropout"])
+def test_dropout_is_off_in_evaluation_and_on_in_training(name: str) -> None:
+    network = network_of("decoder", **{name: 0.5})
     tokens = torch.tensor([[5, 1, 4, 9]])
     with torch.no_grad():
         assert torch.equal(network(tokens), network(tokens))
         network.train()
         assert not torch.equal(network(tokens), network(tokens))
+
+
+def test_inner_dropout_takes_what_each_head_adds_and_inner_neurons_scaling_up_the_others() -> None:
+    torch.manual_seed(0)
+    config = TransformerConfig("encoder", VOCABULARY, d_model=8, n_heads=1, inner_dropout=0.5)
+    x = torch.randn(2, 5, 8)
+    feed, inner = FeedForward(config), []
+    feed[1].register_forward_hook(lambda _module, _given, out: inner.append(out))
+    expected = feed[0](x).relu()
+    feed(x)
+    kept = inner[0] != 0
+    torch.testing.assert_close(inner[0][kept], 2 * expected[kept])
+    assert 0.3 < kept.sum() / (expected > 0).sum() < 0.7
+
+    attention = MultiHead(config)
+    whole = torch.stack([attention(x, x) for _ in range(2000)]).mean(dim=0)
+    torch.testing.assert_close(whole, attention.eval()(x, x), atol=0.05, rtol=0)
 
 
 @given(st.sampled_from(EVERY_POSITIONS), st.lists(st.integers(1, 4), min_size=1, max_size=4))

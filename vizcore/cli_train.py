@@ -57,6 +57,15 @@ def train(
     dropout: Annotated[
         float, typer.Option(min=0, max=0.99, rich_help_panel=_NETWORK, help="While training.")
     ] = 0.1,
+    inner_dropout: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=0.99,
+            rich_help_panel=_NETWORK,
+            help="Of attention's weights and inside feed-forward layers, while training.",
+        ),
+    ] = 0.0,
     positions: Annotated[
         Literal["sinusoidal", "learned", "rope", "alibi", "none"],
         typer.Option(rich_help_panel=_NETWORK, help="How it knows where a token stands."),
@@ -72,6 +81,14 @@ def train(
         float,
         typer.Option(
             min=0, max=0.99, help="Share of the tokens read that are hidden.", rich_help_panel=_RUN
+        ),
+    ] = 0.0,
+    agreement: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="What it costs that two passes with other neurons dropped disagree.",
+            rich_help_panel=_RUN,
         ),
     ] = 0.0,
     batch_tokens: Annotated[
@@ -128,9 +145,11 @@ def train(
         n_layers=layers,
         d_ff=d_ff,
         dropout=dropout,
+        inner_dropout=inner_dropout,
         positions=positions,
         norm=norm,
         word_dropout=word_dropout,
+        agreement=agreement,
         vocab_size=vocab_size,
         steps=steps,
         epochs=epochs,

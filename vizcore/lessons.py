@@ -185,6 +185,35 @@ def with_hidden_words(batch: Batch, share: float | int, chance: str) -> Batch:
     return replace(batch, tokens=hide(batch.tokens), target=target)
 
 
+def twice(batch: Batch) -> Batch:
+    """The batch and once more the same behind it, for `disagreement`."""
+
+    def double(tensor: Tensor | None) -> Any:
+        return None if tensor is None else torch.cat([tensor, tensor])
+
+    return Batch(
+        tokens=double(batch.tokens),
+        present=double(batch.present),
+        target=double(batch.target),
+        asked=double(batch.asked),
+        labels=double(batch.labels),
+        n_tokens=batch.n_tokens,
+    )
+
+
+def disagreement(logits: Float[Tensor, "twice_asked vocab_size"]) -> Float[Tensor, ""]:
+    """How differently a network expects tokens in its two passes over the same batch, in nats.
+
+    The mean of KL(first ‖ second) and KL(second ‖ first) (R-Drop, Liang et al. 2021): it keeps a
+    network that drops neurons from learning by heart what only some of them know.
+
+    Args:
+        logits: those of the first pass, then those of the second.
+    """
+    first, second = logits.log_softmax(dim=-1).chunk(2)
+    return ((first.exp() - second.exp()) * (first - second)).sum(dim=-1).mean() / 2
+
+
 def check_lengths(examples: Sequence[Encoded], *, name: str, max_tokens: int) -> None:
     """Refuse examples that are longer than a table of positions.
 

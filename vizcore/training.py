@@ -24,7 +24,15 @@ from vizcore import checkpoints
 from vizcore.bpe import END_ID, PAD_ID, START_ID, learn_tokenizer
 from vizcore.corpus import Corpus, length_batches, read_corpus
 from vizcore.errors import TrainingError
-from vizcore.lessons import Batch, Encoded, check_lengths, lesson_of, with_hidden_words
+from vizcore.lessons import (
+    Batch,
+    Encoded,
+    check_lengths,
+    disagreement,
+    lesson_of,
+    twice,
+    with_hidden_words,
+)
 from vizcore.precision import has_fast_bfloat16, matrix_precision
 from vizcore.pretrained import wrap
 from vizcore.training_settings import TrainingSettings, TrainingStatus
@@ -228,7 +236,7 @@ class _Run:
             chance = f"{settings.seed} {self.step}"
             batch = self.lesson.batch([self.training[n] for n in numbers], chance, self.device)
             batch = with_hidden_words(batch, settings.word_dropout, chance)
-            loss = self.update(batch)
+            loss = self.update(twice(batch) if settings.agreement else batch)
             self.step += 1
             self.running_loss += (loss - self.running_loss) / min(self.step, 50)
             taken = time.monotonic() - began
@@ -261,6 +269,8 @@ class _Run:
         loss = nn.functional.cross_entropy(
             logits.float(), batch.labels, label_smoothing=settings.label_smoothing
         )
+        if settings.agreement:
+            loss = loss + settings.agreement * disagreement(logits.float())
         if not loss.isfinite():
             raise TrainingError(
                 f"The loss of step {self.step + 1} is {loss.item()}: training has diverged. The "

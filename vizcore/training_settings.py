@@ -26,9 +26,11 @@ class TrainingSettings:
 
     Args:
         task: "translation" of pairs, "language-model" of lines, or "masked" words in lines.
-        d_model, n_heads, n_layers, d_ff, dropout, positions, norm, max_tokens: of the network, see
-            `vizcore.transformer.TransformerConfig`.
+        d_model, n_heads, n_layers, d_ff, dropout, inner_dropout, positions, norm, max_tokens: of
+            the network, see `vizcore.transformer.TransformerConfig`.
         word_dropout: the share of the tokens read that are hidden in each step, others each time.
+        agreement: what it costs, times this, that two passes over a batch with other neurons
+            dropped expect different tokens (R-Drop); above 0 each step takes twice as long.
         vocab_size: at most so many tokens are learned.
         steps: updates of the weights; None for as many as `epochs` make.
         epochs: how often each sentence is seen, if `steps` does not say otherwise.
@@ -53,10 +55,12 @@ class TrainingSettings:
     n_layers: int = 3
     d_ff: int = 1024
     dropout: float | int = 0.1
+    inner_dropout: float | int = 0.0
     positions: Positions = "sinusoidal"
     norm: Literal["post", "pre"] = "post"
     max_tokens: int = 512
     word_dropout: float | int = 0.0
+    agreement: float | int = 0.0
     vocab_size: int = 8000
     steps: int | None = None
     epochs: int = 10
@@ -83,13 +87,22 @@ class TrainingSettings:
         for name, value in counts.items():
             if value < 1:
                 raise TrainingError(f"{name} must be at least 1, not {value}.")
-        for name in ("dropout", "word_dropout", "label_smoothing", "average", "held_out"):
+        for name in (
+            "dropout",
+            "inner_dropout",
+            "word_dropout",
+            "label_smoothing",
+            "average",
+            "held_out",
+        ):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingError(
                     f"{name} must be at least 0 and less than 1, not {getattr(self, name):g}."
                 )
         if not self.learning_rate > 0:
             raise TrainingError(f"learning_rate must be above 0, not {self.learning_rate:g}.")
+        if self.agreement < 0:
+            raise TrainingError(f"agreement must be at least 0, not {self.agreement:g}.")
         self.network(self.vocab_size)  # whether the sizes fit together
 
     def network(self, vocab_size: int) -> TransformerConfig:
@@ -107,6 +120,7 @@ class TrainingSettings:
                 n_layers=self.n_layers,
                 d_ff=self.d_ff,
                 dropout=self.dropout,
+                inner_dropout=self.inner_dropout,
                 positions=self.positions,
                 norm=self.norm,
                 max_tokens=self.max_tokens,

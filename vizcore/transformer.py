@@ -1,9 +1,8 @@
 """A Transformer to be read: encoder, decoder, or both, after "Attention Is All You Need".
 
-Vaswani et al. 2017, part by part: one attention head, many of them, positions, feed-forward,
-residuals with layer norm, stacks, the whole. It calls `vizcore.tap.attend` like the networks of
-`transformers`, so that whatever can be seen in those can be seen in it. Equation numbers are the
-paper's. For a network that `vizcore.load` and `Model.of` take, wrap it: `vizcore.pretrained`.
+Vaswani et al. 2017, part by part; equation numbers are the paper's. It calls `vizcore.tap.attend`
+like the networks of `transformers`: whatever can be seen in those can be seen in it. For a network
+that `vizcore.load` and `Model.of` take, wrap it: `vizcore.pretrained`.
 """
 
 import math
@@ -41,6 +40,7 @@ class TransformerConfig:
         n_layers: in each stack.
         d_ff: inner width of the feed-forward layers; 0 leaves them out (attention only).
         dropout: of what each sublayer adds, and of the embeddings, while training.
+        inner_dropout: of attention's weights and inside the feed-forward layers, while training.
         positions: see `Positions`.
         norm: "post" normalises after adding, as in the paper; "pre" before each sublayer.
         max_tokens: the length of the table if positions are learned; others have no limit.
@@ -54,6 +54,7 @@ class TransformerConfig:
     n_layers: int = 3
     d_ff: int = 1024
     dropout: float | int = 0.1
+    inner_dropout: float | int = 0.0
     positions: Positions = "sinusoidal"
     norm: Literal["post", "pre"] = "post"
     max_tokens: int = 512
@@ -125,13 +126,12 @@ class MultiHead(nn.Module):
 
     def __init__(self, config: TransformerConfig, *, causal: bool = False, crosses: bool = False):
         super().__init__()
-        self.n_heads, self.causal, self.crosses = config.n_heads, causal, crosses
+        self.n_heads, self.dropout = config.n_heads, config.inner_dropout
+        self.causal, self.crosses = causal, crosses
         # The source of a cross attention is another text, to which there is no distance.
         self.positions = "none" if crosses else config.positions
-        self.query = nn.Linear(config.d_model, config.d_model)
-        self.key = nn.Linear(config.d_model, config.d_model)
-        self.value = nn.Linear(config.d_model, config.d_model)
-        self.output = nn.Linear(config.d_model, config.d_model)
+        square = (nn.Linear(config.d_model, config.d_model) for _ in range(4))
+        self.query, self.key, self.value, self.output = square
 
     def forward(
         self,
@@ -150,8 +150,9 @@ class MultiHead(nn.Module):
         if self.positions == "alibi":
             bias = alibi(self.n_heads, Q.shape[2], K.shape[2], start).to(Q)
         options = {"scaling": Q.shape[-1] ** -0.5, "is_causal": self.causal, "position_bias": bias}
-        heads, _ = attend(self, Q, K, V, mask, **options)  # batch query head d_head
-        return self.output(heads.flatten(2))  # Concat, Wᴼ: batch query d_model
+        dropout = self.dropout if self.training else 0.0
+        heads, _ = attend(self, Q, K, V, mask, dropout=dropout, **options)
+        return self.output(heads.flatten(2))  # batch query head d_head -> Concat, Wᴼ
 
     def keys_and_values(
         self, memory: Float[Tensor, "batch key d_model"], start: int, cache: Cache | None
@@ -190,7 +191,7 @@ def sinusoids(
 def rotate(
     x: Float[Tensor, "batch head token d_head"], start: int = 0
 ) -> Float[Tensor, "batch head token d_head"]:
-    """RoPE (Su et al. 2021): turn each pair of dimensions by an angle that grows with position.
+    """RoPE (Su et al. 2021): turn pairs of dimensions by angles that grow with position.
 
     The product of a query and a key then depends on their distance only.
     """
@@ -249,7 +250,8 @@ class FeedForward(nn.Sequential):
 
     def __init__(self, config: TransformerConfig) -> None:
         d_model, d_ff = config.d_model, config.d_ff
-        super().__init__(nn.Linear(d_model, d_ff), nn.ReLU(), nn.Linear(d_ff, d_model))
+        relu = nn.Sequential(nn.ReLU(), nn.Dropout(config.inner_dropout))
+        super().__init__(nn.Linear(d_model, d_ff), relu, nn.Linear(d_ff, d_model))
 
 
 class Residual(nn.Module):
