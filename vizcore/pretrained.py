@@ -59,6 +59,7 @@ class HeadlightConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     n_layers: int = 3
     d_ff: int = 1024
     dropout: float | int = 0.1
+    inner_dropout: float | int = 0.0
     positions: Positions = "sinusoidal"
     norm: Literal["post", "pre"] = "post"
     max_tokens: int = 512
