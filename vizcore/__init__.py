@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from vizcore.fetch import is_fetched
     from vizcore.frames import Frame, head_to_watch, playback
     from vizcore.head_metrics import head_scores
-    from vizcore.likelihood import surprisal, trace_surprisal
+    from vizcore.likelihood import score, score_stream, surprisal, trace_surprisal
     from vizcore.loading import load
     from vizcore.map_metrics import map_scores
     from vizcore.maps import AttentionMap, HasMaps
@@ -176,6 +176,8 @@ __all__ = [
     "rollout_layers",
     "rotary_dial",
     "rotary_factors",
+    "score",
+    "score_stream",
     "steps_view",
     "surprisal",
     "text_view",
@@ -206,7 +208,7 @@ _HOME = {
     "vizcore.fetch": ("is_fetched",),
     "vizcore.frames": ("Frame", "head_to_watch", "playback"),
     "vizcore.head_metrics": ("head_scores",),
-    "vizcore.likelihood": ("surprisal", "trace_surprisal"),
+    "vizcore.likelihood": ("score", "score_stream", "surprisal", "trace_surprisal"),
     "vizcore.loading": ("load",),
     "vizcore.map_metrics": ("map_scores",),
     "vizcore.maps": ("AttentionMap", "HasMaps"),

@@ -6,17 +6,103 @@ are never all in memory. Not for encoders, which see the token that they are ask
 """
 
 import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
 import torch
 
-from vizcore.errors import MissingHeadError, SelectionError
+from vizcore.errors import MissingHeadError
 from vizcore.model import Model
+from vizcore.sentences import beginning_of_text, passages, windows
+from vizcore.token_scores import check_predicts, token_scores
 from vizcore.trace import Trace
 
 POSITIONS_AT_ONCE = 128
 """How many rows of logits are held at a time."""
+
+
+def score(
+    model: Model,
+    sentences: Iterable[str],
+    *,
+    bos: bool | None = None,
+    given: str | Iterable[str] | None = None,
+    separator: str = " ",
+) -> pd.DataFrame:
+    """How likely a model finds each of these sentences.
+
+    Args:
+        model: a model that reads from left to right and has a language-model head.
+        sentences: texts; a generator is read a window at a time.
+        bos: None leaves the beginning-of-text token to the tokenizer; True puts it in front, so
+            that the first token of the sentence is scored too; False takes it away.
+        given: what stands before the sentences, one text for all or one for each, and is not
+            scored itself: the result is log P(sentence | given).
+        separator: what is put between `given` and the sentence.
+
+    Returns:
+        One row a sentence, in their order: sentence, log_likelihood (nats: the sum of the natural
+        logarithms of its tokens' probabilities), n_tokens (how many were scored), perplexity
+        (exp(-log_likelihood / n_tokens)). A sentence of which nothing is scored (one token with
+        nothing before it) has no log_likelihood and no perplexity: they are missing.
+
+    Raises:
+        MissingHeadError: if the model does not predict the next token.
+        TextError: if a sentence cannot be run; the message says which.
+        SelectionError: if `bos` is asked for and the tokenizer has none.
+    """
+    parts = list(score_stream(model, sentences, bos=bos, given=given, separator=separator))
+    return pd.concat(parts, ignore_index=True) if parts else _score_table([], [])
+
+
+def score_stream(
+    model: Model,
+    sentences: Iterable[str],
+    *,
+    bos: bool | None = None,
+    given: str | Iterable[str] | None = None,
+    separator: str = " ",
+) -> Iterator[pd.DataFrame]:
+    """The same, some rows at a time, for files that are larger than the memory.
+
+    Yields:
+        Tables as `score` returns them, in the order of the sentences; their indices go on.
+    """
+    _check_left_to_right(model)
+    for start, texts, prefixes in windows(sentences, given):
+        run = passages(model, texts, prefixes, start=start, bos=bos, separator=separator)
+        table = _score_table(texts, token_scores(model, run))
+        yield table.set_index(pd.RangeIndex(start, start + len(texts)))
+
+
+def _score_table(sentences: list[str], scores: list[np.ndarray]) -> pd.DataFrame:
+    n_tokens = np.array([len(one) for one in scores], dtype=np.int64)
+    log_likelihood = np.array([one.sum() if len(one) else math.nan for one in scores], np.float64)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        perplexity = np.exp(-log_likelihood / n_tokens)
+    return pd.DataFrame(
+        {
+            "sentence": pd.Series(sentences, dtype=object),
+            "log_likelihood": log_likelihood,
+            "n_tokens": n_tokens,
+            "perplexity": perplexity,
+        }
+    )
+
+
+def _check_left_to_right(model: Model) -> None:
+    if model.kind == "encoder":
+        raise MissingHeadError(_encoder_message(model))
+    check_predicts(model)
+
+
+def _encoder_message(model: Model) -> str:
+    return (
+        f"{model.name} is an encoder: it sees the whole text at once, so no token comes "
+        "as a surprise to it. Use a model that reads from left to right, such as "
+        '"smollm2-135m".'
+    )
 
 
 def surprisal(model: Model, text: str, *, bos: bool | None = None) -> pd.DataFrame:
@@ -39,11 +125,7 @@ def surprisal(model: Model, text: str, *, bos: bool | None = None) -> pd.DataFra
     """
     ids = model.encode(text)
     if bos is not None:
-        beginning = getattr(model.tokenizer, "bos_token_id", None)
-        if beginning is None:
-            raise SelectionError(
-                f"The tokenizer of {model.name} has no beginning-of-text token: leave out `bos`."
-            )
+        beginning = beginning_of_text(model)
         bare = ids[1:] if ids[0] == beginning else ids
         ids = [beginning, *bare] if bos else bare
     return trace_surprisal(model.trace(ids))
@@ -55,11 +137,7 @@ def trace_surprisal(trace: Trace) -> pd.DataFrame:
     Returns and raises as `surprisal`.
     """
     if trace.model.kind == "encoder":
-        raise MissingHeadError(
-            f"{trace.model.name} is an encoder: it sees the whole text at once, so no token comes "
-            "as a surprise to it. Use a model that reads from left to right, such as "
-            '"smollm2-135m".'
-        )
+        raise MissingHeadError(_encoder_message(trace.model))
     ids = trace.source_ids if trace.target_ids is None else trace.target_ids
     tokens = trace.source_tokens if trace.target_tokens is None else trace.target_tokens
     scores = [(math.nan, math.nan)]
