@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from vizcore import __version__, cli_train, terminal
-from vizcore.errors import ModelNotFoundError, VizcoreError
+from vizcore import __version__, cli_catalog, cli_train, terminal
+from vizcore.cli_options import AsJson, Kind, ModelName, Target, TextArgument, examples, load
+from vizcore.errors import VizcoreError
 
 if TYPE_CHECKING:
-    from vizcore.cache import Progress
-    from vizcore.model import Model
     from vizcore.trace import Trace
 
 HEADS_SHOWN = 3
@@ -48,35 +47,6 @@ app = typer.Typer(
 )
 
 
-def _examples(*commands: str) -> str:
-    """The end of a help page. Blank lines keep every command on a line of its own."""
-    return "\n\n".join(["Examples:", *(f"  {command}" for command in commands)])
-
-
-ModelName = Annotated[
-    str,
-    typer.Argument(
-        help="A name that `vizcore models` lists, a Hub id, a folder, or a .gguf file.",
-    ),
-]
-TextArgument = Annotated[
-    str,
-    typer.Argument(help="The text, in quotes; - reads it from standard input.", allow_dash=True),
-]
-Target = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TEXT",
-        help="For encoder-decoders, what the decoder reads; else the model writes it by itself.",
-    ),
-]
-Kind = Annotated[
-    Literal["encoder", "decoder", "cross"] | None,
-    typer.Option(help="For encoder-decoders: which attention.", show_default=False),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
-
-
 def _print_version(wanted: bool) -> bool:
     if wanted:
         print(f"headlight-viz {__version__}")
@@ -85,7 +55,7 @@ def _print_version(wanted: bool) -> bool:
 
 
 @app.callback(
-    epilog=_examples(
+    epilog=examples(
         'vizcore attend smollm2-135m "The cat sat on the mat"',
         'vizcore next smollm2-135m "The cat sat on the"',
         "vizcore app",
@@ -102,70 +72,12 @@ def _vizcore(
     """See where every attention head of a Transformer looks, and what it expects next."""
 
 
-@app.command(epilog=_examples("vizcore models", "vizcore models --json"))
-def models(as_json: AsJson = False) -> None:
-    """List the models that are known by name."""
-    from vizcore.catalog import entries
-    from vizcore.fetch import is_fetched, model_folder
-
-    rows = [(entry, is_fetched(entry)) for entry in entries()]
-    if as_json:
-        terminal.print_json(
-            [
-                {
-                    "name": entry.name,
-                    "description": entry.description,
-                    "kind": entry.kind,
-                    "n_layers": entry.n_layers,
-                    "n_heads": entry.n_heads,
-                    "language_model": entry.language_model,
-                    "licence": entry.licence,
-                    "origin": entry.origin,
-                    "requirement": entry.wheel.requirement if entry.wheel else None,
-                    "download_size": entry.download_size,
-                    "sha256": entry.wheel.sha256 if entry.wheel else None,
-                    "folder": str(model_folder(entry)) if fetched else None,
-                }
-                for entry, fetched in rows
-            ]
-        )
-        return
-    for table in terminal.models_table(rows):
-        terminal.console().print(table)
-        print()
-    print(
-        "Any model on the Hub works too (by its id, such as openai-community/gpt2), and any local"
-    )
-    print("folder with safetensors, or .gguf file.")
-
-
-@app.command(epilog=_examples("vizcore fetch smollm2-135m", "vizcore fetch --all"))
-def fetch(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME...", help="Names from `vizcore models`.")
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
-) -> None:
-    """Fetch models now, so that later they load without a network."""
-    from vizcore.catalog import close_matches, entries, find
-    from vizcore.fetch import fetch as fetch_entry
-
-    if bool(names) == everything:
-        raise typer.BadParameter("Give one or more names, or --all.", param_hint="NAME")
-    wanted = list(entries()) if everything else []
-    for name in names or ():
-        entry = find(name)
-        if entry is None:
-            raise ModelNotFoundError(_not_known(name, close_matches(name)))
-        wanted.append(entry)
-    for entry in wanted:
-        with terminal.progress() as report:
-            folder = fetch_entry(entry, progress=report)
-        print(f"{entry.name}: {folder}")
+app.command(epilog=examples("vizcore models", "vizcore models --json"))(cli_catalog.models)
+app.command(epilog=examples("vizcore fetch smollm2-135m", "vizcore fetch --all"))(cli_catalog.fetch)
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         'vizcore attend smollm2-135m "The cat sat on the mat"',
         'vizcore attend smollm2-135m "The cat sat" --layer 3 --head 2',
         'vizcore attend minilm-l6 "The cat sat" --html heads.html',
@@ -222,7 +134,7 @@ def attend(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "vizcore heads smollm2-135m",
         "vizcore heads smollm2-135m --by induction --rows 20",
         'vizcore heads minilm-l6 "The cat sat on the mat." "Who saw the cat?" --by same_token',
@@ -270,7 +182,7 @@ def heads(
     if texts == ["-"]:
         texts = [line for line in sys.stdin.read().splitlines() if line.strip()]
     with terminal.progress() as report:
-        loaded = _load(model, report)
+        loaded = load(model, report)
         scores = terminal_heads.measure(loaded, texts, by, kind, seed, report)
     if csv is not None:
         terminal_heads.write_scores(scores, csv)
@@ -282,7 +194,7 @@ def heads(
 
 @app.command(
     "next",
-    epilog=_examples(
+    epilog=examples(
         'vizcore next smollm2-135m "The cat sat on the"',
         'vizcore next smollm2-135m "The cat sat on the mat" --position 1 -k 3',
     ),
@@ -320,7 +232,7 @@ def next_(
 
 
 app.command(
-    epilog=_examples(
+    epilog=examples(
         "vizcore train pairs.tsv my-translator",
         "vizcore train lines.txt my-model --task masked --steps 2000",
         "vizcore train pairs.tsv my-translator --resume",
@@ -328,7 +240,7 @@ app.command(
 )(cli_train.train)
 
 
-@app.command("app", epilog=_examples("vizcore app", "vizcore app --port 8600 --no-browser"))
+@app.command("app", epilog=examples("vizcore app", "vizcore app --port 8600 --no-browser"))
 def app_(
     port: Annotated[
         int | None,
@@ -364,30 +276,9 @@ def _trace(name: str, text: str, target: str | None) -> "Trace":
     if text == "-":
         text = sys.stdin.read().removesuffix("\n")
     with terminal.progress() as report:
-        model = _load(name, report)
+        model = load(name, report)
         report("Running the text", None)
         return model.trace(text, target)
-
-
-def _load(name: str, report: "Progress") -> "Model":
-    report("Starting PyTorch", None)
-    from transformers.utils import logging
-
-    import vizcore
-
-    # One progress bar is enough, and it is ours.
-    quieten: Any = logging
-    quieten.disable_progress_bar()
-    quieten.set_verbosity_error()
-    return vizcore.load(name, progress=report)
-
-
-def _not_known(name: str, close: tuple[str, ...]) -> str:
-    meant = f" Did you mean {' or '.join(close)}?" if close else ""
-    return (
-        f"There is no {name!r} in the catalogue.{meant} `vizcore models` lists it; a model from "
-        "the Hub is fetched when it is first used."
-    )
 
 
 def main() -> None:
