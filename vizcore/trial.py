@@ -67,7 +67,7 @@ def find_capture(network: PreTrainedModel) -> Capture:
     network.train(False)
     _expect_plain_outputs(network)
     keep_rotary_frequencies_private(network)
-    inputs = _trial_inputs(network)
+    inputs = trial_inputs(network)
     two_stacks = reads_two_texts(network)
 
     _use(network, "eager")
@@ -195,7 +195,7 @@ def _replays(
         row = logits_from(network, hidden, [1], inputs)
     except CANNOT_RUN:
         return False  # a head that reads more than the hidden state: its logits are kept instead
-    return _close(row, expected[0, 1:2])
+    return close(row, expected[0, 1:2])
 
 
 def _expect_plain_outputs(network: PreTrainedModel) -> None:
@@ -208,7 +208,8 @@ def _expect_plain_outputs(network: PreTrainedModel) -> None:
             config.output_attentions = False
 
 
-def _trial_inputs(network: PreTrainedModel) -> dict[str, Tensor]:
+def trial_inputs(network: PreTrainedModel) -> dict[str, Tensor]:
+    """A few tokens without a meaning of their own, as arguments of the network's forward."""
     if "input_ids" not in inspect.signature(network.forward).parameters:
         raise CaptureError(
             f"{type(network).__name__} does not read text: its input is {network.main_input_name}."
@@ -236,7 +237,7 @@ def _tap_calls(
             output = network(**inputs, **without_cache(network))
     except CANNOT_RUN:
         return []  # it asks more of an attention function than ours can do
-    same = _close(output[0], reference[0])
+    same = close(output[0], reference[0])
     return recorder.calls if same else []
 
 
@@ -272,7 +273,7 @@ def _agree(
             return False
         for call, expected in zip(seen, maps, strict=True):
             weights = call.weights()
-            if not _close(weights, expected):
+            if not close(weights, expected):
                 return False
     return True
 
@@ -345,7 +346,7 @@ def _use(network: PreTrainedModel, implementation: str) -> bool:
     return True
 
 
-def _close(mine: Tensor, theirs: Tensor) -> bool:
+def close(mine: Tensor, theirs: Tensor) -> bool:
     """Equal up to rounding, which grows with the largest number that is added up."""
     if mine.shape != theirs.shape:
         return False
