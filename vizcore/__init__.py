@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vizcore.benchmark_files import Benchmark, parse_benchmark, read_benchmark
     from vizcore.catalog import CatalogEntry, entries
     from vizcore.combine import max_map, mean_map, mean_over_texts, without_keys
     from vizcore.comparison import difference, differences
@@ -42,27 +43,38 @@ if TYPE_CHECKING:
         VerificationError,
         VizcoreError,
     )
+    from vizcore.evaluation import EvaluationStatus, evaluate, evaluation_stream
     from vizcore.fetch import is_fetched
     from vizcore.frames import Frame, head_to_watch, playback
     from vizcore.head_metrics import head_scores
+    from vizcore.layer_vectors import layer_features
     from vizcore.likelihood import score, score_stream, surprisal, trace_surprisal
     from vizcore.loading import load
     from vizcore.map_metrics import map_scores
     from vizcore.maps import AttentionMap, HasMaps
+    from vizcore.metrics import wilson_interval
     from vizcore.model import Model
+    from vizcore.nbest_files import NBest, parse_nbest, read_nbest
     from vizcore.overview import head_overview
+    from vizcore.paired import PairedTest, compare_correct, paired_table
     from vizcore.patterns import Pattern, describe, is_telling
     from vizcore.positional import positions
     from vizcore.query_key import QueriesAndKeys, QueryScores, queries_and_keys
     from vizcore.records import TrainingRecord, training_record
+    from vizcore.rescoring import Rescoring, error_rates, rescore
     from vizcore.resources import asset
+    from vizcore.results import Evaluation, read_evaluation
     from vizcore.rollouts import attention_flow, rollout, rollout_layers
+    from vizcore.score_tables import accuracy_table, metric_table
+    from vizcore.sentence_columns import SideBySide, side_by_side
     from vizcore.spans import by_sentences, by_spans, by_words
     from vizcore.steps import AttentionSteps, attention_steps
     from vizcore.tap import AttentionCall, Recorder
+    from vizcore.tasks import Task
     from vizcore.trace import Trace
     from vizcore.training import train
     from vizcore.training_settings import TrainingSettings, TrainingStatus
+    from vizcore.transcript_errors import WordErrors, word_errors
     from vizcore.translation import Translation, translate
     from vizcore.views.alternatives_view import alternatives_view
     from vizcore.views.figures import heatmap
@@ -98,12 +110,15 @@ __all__ = [
     "AttentionCall",
     "AttentionMap",
     "AttentionSteps",
+    "Benchmark",
     "BiasPositions",
     "CaptureError",
     "CatalogEntry",
     "DataError",
     "DeviceError",
     "EmptyTextError",
+    "Evaluation",
+    "EvaluationStatus",
     "FetchError",
     "Frame",
     "HasMaps",
@@ -112,7 +127,9 @@ __all__ = [
     "Model",
     "ModelFilesError",
     "ModelNotFoundError",
+    "NBest",
     "Overview",
+    "PairedTest",
     "Pattern",
     "PositionTable",
     "PositionalEncoding",
@@ -120,9 +137,12 @@ __all__ = [
     "QueriesAndKeys",
     "QueryScores",
     "Recorder",
+    "Rescoring",
     "RotaryPositions",
     "SelectionError",
     "ShapeError",
+    "SideBySide",
+    "Task",
     "TextError",
     "TextTooLongError",
     "Trace",
@@ -136,7 +156,9 @@ __all__ = [
     "VerificationError",
     "View",
     "VizcoreError",
+    "WordErrors",
     "Words",
+    "accuracy_table",
     "alternatives_view",
     "asset",
     "attention_flow",
@@ -144,10 +166,14 @@ __all__ = [
     "by_sentences",
     "by_spans",
     "by_words",
+    "compare_correct",
     "describe",
     "difference",
     "differences",
     "entries",
+    "error_rates",
+    "evaluate",
+    "evaluation_stream",
     "flow_view",
     "head_overview",
     "head_scatter",
@@ -157,13 +183,18 @@ __all__ = [
     "heatmap",
     "is_fetched",
     "is_telling",
+    "layer_features",
     "load",
     "map_scores",
     "max_map",
     "mean_map",
     "mean_over_texts",
+    "metric_table",
     "model_view",
     "neuron_view",
+    "paired_table",
+    "parse_benchmark",
+    "parse_nbest",
     "playback",
     "position_biases",
     "position_heatmap",
@@ -172,12 +203,17 @@ __all__ = [
     "position_waves",
     "positions",
     "queries_and_keys",
+    "read_benchmark",
+    "read_evaluation",
+    "read_nbest",
+    "rescore",
     "rollout",
     "rollout_layers",
     "rotary_dial",
     "rotary_factors",
     "score",
     "score_stream",
+    "side_by_side",
     "steps_view",
     "surprisal",
     "text_view",
@@ -190,10 +226,13 @@ __all__ = [
     "translate",
     "weighted_norms",
     "weighted_norms_of_heads",
+    "wilson_interval",
     "without_keys",
+    "word_errors",
 ]
 
 _HOME = {
+    "vizcore.benchmark_files": ("Benchmark", "parse_benchmark", "read_benchmark"),
     "vizcore.catalog": ("CatalogEntry", "entries"),
     "vizcore.combine": ("max_map", "mean_map", "mean_over_texts", "without_keys"),
     "vizcore.comparison": ("difference", "differences"),
@@ -205,27 +244,38 @@ _HOME = {
         "PositionalEncodings",
         "RotaryPositions",
     ),
+    "vizcore.evaluation": ("EvaluationStatus", "evaluate", "evaluation_stream"),
     "vizcore.fetch": ("is_fetched",),
     "vizcore.frames": ("Frame", "head_to_watch", "playback"),
     "vizcore.head_metrics": ("head_scores",),
+    "vizcore.layer_vectors": ("layer_features",),
     "vizcore.likelihood": ("score", "score_stream", "surprisal", "trace_surprisal"),
     "vizcore.loading": ("load",),
     "vizcore.map_metrics": ("map_scores",),
     "vizcore.maps": ("AttentionMap", "HasMaps"),
+    "vizcore.metrics": ("wilson_interval",),
     "vizcore.model": ("Model",),
+    "vizcore.nbest_files": ("NBest", "parse_nbest", "read_nbest"),
     "vizcore.overview": ("head_overview",),
+    "vizcore.paired": ("PairedTest", "compare_correct", "paired_table"),
     "vizcore.patterns": ("Pattern", "describe", "is_telling"),
     "vizcore.positional": ("positions",),
     "vizcore.query_key": ("QueriesAndKeys", "QueryScores", "queries_and_keys"),
     "vizcore.records": ("TrainingRecord", "training_record"),
+    "vizcore.rescoring": ("Rescoring", "error_rates", "rescore"),
     "vizcore.resources": ("asset",),
+    "vizcore.results": ("Evaluation", "read_evaluation"),
     "vizcore.rollouts": ("attention_flow", "rollout", "rollout_layers"),
+    "vizcore.score_tables": ("accuracy_table", "metric_table"),
+    "vizcore.sentence_columns": ("SideBySide", "side_by_side"),
     "vizcore.spans": ("by_sentences", "by_spans", "by_words"),
     "vizcore.steps": ("AttentionSteps", "attention_steps"),
     "vizcore.tap": ("AttentionCall", "Recorder"),
+    "vizcore.tasks": ("Task",),
     "vizcore.trace": ("Trace",),
     "vizcore.training": ("train",),
     "vizcore.training_settings": ("TrainingSettings", "TrainingStatus"),
+    "vizcore.transcript_errors": ("WordErrors", "word_errors"),
     "vizcore.translation": ("Translation", "translate"),
     "vizcore.views.alternatives_view": ("alternatives_view",),
     "vizcore.views.figures": ("heatmap",),
