@@ -87,7 +87,7 @@ def test_a_search_with_one_beam_is_greedy(sources: list[list[int]], seed: int) -
     greedy = write(network, sources, **how)
     searched = [
         decoding._search(
-            decoding._open(network, [source]),
+            decoding.open_reader(network, [source]),
             torch.tensor([[START]]),
             ends=[END],
             steps=8,
@@ -99,7 +99,7 @@ def test_a_search_with_one_beam_is_greedy(sources: list[list[int]], seed: int) -
     assert searched == greedy
 
 
-class MadeUp(decoding._Reader):
+class MadeUp(decoding.Reader):
     """Reads on like a network, but expects after each text whatever its seed says."""
 
     def __init__(self, seed: int) -> None:

@@ -65,7 +65,7 @@ def write(
         for first in range(0, len(order), BATCH):
             numbers = order[first : first + BATCH]
             chosen = None if sources is None else [sources[number] for number in numbers]
-            reader = _open(transformer, chosen)
+            reader = open_reader(transformer, chosen)
             start = torch.tensor([list(prefix)] * len(numbers), device=_device(transformer))
             if n_beams == 1:
                 written = _greedy(reader, start, ends=ends, steps=room)
@@ -84,7 +84,7 @@ def end_ids(stated: int | Sequence[int] | None) -> frozenset[int]:
 
 
 @dataclass(eq=False)
-class _Reader:
+class Reader:
     """A decoder that reads on, and what it reads from: a row for each text or beginning."""
 
     transformer: Transformer
@@ -115,7 +115,7 @@ class _Reader:
 
 
 def _greedy(
-    reader: _Reader, prefix: Int[Tensor, "text token"], *, ends: Collection[int], steps: int
+    reader: Reader, prefix: Int[Tensor, "text token"], *, ends: Collection[int], steps: int
 ) -> list[list[int]]:
     """Each text goes on with its likeliest token."""
     texts: list[list[int]] = prefix.tolist()
@@ -134,7 +134,7 @@ def _greedy(
 
 
 def _search(
-    reader: _Reader,
+    reader: Reader,
     prefix: Int[Tensor, "text token"],
     *,
     ends: Collection[int],
@@ -189,10 +189,10 @@ def _search(
     return [max(texts)[1] if texts else start for texts, start in found]
 
 
-def _open(transformer: Transformer, sources: Sequence[Sequence[int]] | None) -> _Reader:
+def open_reader(transformer: Transformer, sources: Sequence[Sequence[int]] | None) -> Reader:
     """A decoder that has read nothing yet, with what the encoder makes of these sources."""
     if sources is None:
-        return _Reader(transformer, None, None)
+        return Reader(transformer, None, None)
     lengths = [len(source) for source in sources]
     width = max(lengths)
     padded = [[*source, *[0] * (width - len(source))] for source in sources]  # 0 is never seen
@@ -201,7 +201,7 @@ def _open(transformer: Transformer, sources: Sequence[Sequence[int]] | None) -> 
     if min(lengths) < width:
         places = torch.arange(width, device=tokens.device)
         present = places < torch.tensor(lengths, device=tokens.device)[:, None]
-    return _Reader(transformer, transformer.encode(tokens, present=present), present)
+    return Reader(transformer, transformer.encode(tokens, present=present), present)
 
 
 def _device(transformer: Transformer) -> torch.device:

@@ -281,7 +281,7 @@ class Model:
         # What is shifted out is the end-of-text token, if the tokenizer has put one there.
         ends = ids[-1:] if ids[-1] in getattr(self.tokenizer, "all_special_ids", ()) else []
         shift: Any = getattr(self.network, "prepare_decoder_input_ids_from_labels", None)
-        start = _decoder_start(self.network)
+        start = decoder_start(self.network)
         states_start = getattr(self.network.config, "decoder_start_token_id", None) is not None
         if shift is not None and states_start:
             shifted = [int(token_id) for token_id in shift(torch.tensor([ids]))[0]]
@@ -341,7 +341,7 @@ class Model:
         if settings.max_new_tokens < 1:
             return begun
         if settings.decoder_start_token_id is None:
-            settings.decoder_start_token_id = _decoder_start(self.network)
+            settings.decoder_start_token_id = decoder_start(self.network)
         with torch.inference_mode():
             written = network.generate(**inputs, generation_config=settings)
         ids: list[int] = written[0].tolist()
@@ -359,7 +359,7 @@ def _configured(network: PreTrainedModel, *names: str) -> int | None:
     return None
 
 
-def _decoder_start(network: PreTrainedModel) -> int | None:
+def decoder_start(network: PreTrainedModel) -> int | None:
     """What the decoder of an encoder-decoder reads first, looked for as `generate` does."""
     for settings in (network.config, getattr(network, "generation_config", None)):
         for name in ("decoder_start_token_id", "bos_token_id", "pad_token_id"):

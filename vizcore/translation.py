@@ -127,7 +127,7 @@ def translate(
         )
     if k < 1:
         raise SelectionError(f"k must be at least 1, not {k}.")
-    ends = _end_ids(model)
+    ends = ends_of(model)
     source_ids = model.encode(source)
     given, ended = _given(model, target, ends)
     if given is None:
@@ -171,7 +171,7 @@ def _written(
     return ids, bool(ends) and had_room
 
 
-def _end_ids(model: Model) -> frozenset[int]:
+def ends_of(model: Model) -> frozenset[int]:
     """The tokens that end a target."""
     for settings in (getattr(model.network, "generation_config", None), model.network.config):
         ends: Any = getattr(settings, "eos_token_id", None)
