@@ -52,7 +52,10 @@ class Settings:
 def pair_rows(
     model: Model, benchmark: Benchmark, items: pd.DataFrame, settings: Settings, split: str
 ) -> pa.Table:
-    """Which of two sentences is the likelier one, by sum and by mean over tokens."""
+    """Which of two sentences is the likelier one, by sum and by mean over tokens.
+
+    Two that are equally likely are not right. (BLiMP has pairs of the same sentence twice.)
+    """
     n = len(items)
     scores = score(model, [*items["good"], *items["bad"]], bos=settings.bos)
     log_likelihood = scores["log_likelihood"].to_numpy()
@@ -63,9 +66,11 @@ def pair_rows(
     rows.insert(0, "benchmark", benchmark.name)
     rows["good_log_likelihood"], rows["bad_log_likelihood"] = log_likelihood[:n], log_likelihood[n:]
     rows["good_n_tokens"], rows["bad_n_tokens"] = n_tokens[:n], n_tokens[n:]
-    rows["difference"] = log_likelihood[:n] - log_likelihood[n:]
-    rows["correct"] = log_likelihood[:n] > log_likelihood[n:]
-    rows["correct_by_mean"] = means[:n] > means[n:]
+    # Whatever batches they were in: between equal sentences rounding must not decide.
+    differ = (rows["good"] != rows["bad"]).to_numpy()
+    rows["difference"] = np.where(differ, log_likelihood[:n] - log_likelihood[n:], 0.0)
+    rows["correct"] = differ & (log_likelihood[:n] > log_likelihood[n:])
+    rows["correct_by_mean"] = differ & (means[:n] > means[n:])
     return table_of(rows)
 
 

@@ -269,8 +269,6 @@ def _item(
     if "good" in roles:
         item.setdefault("paradigm", "all")
         item.setdefault("phenomenon", "")
-        if item["good"] == item["bad"]:
-            return {}, "has the same sentence twice, as the good one and as the bad one"
     return item, ""
 
 
@@ -312,12 +310,11 @@ def _complain(
         return
     line, problem = malformed[0]
     said = f"Line {line} of {name} {problem}."
-    if more := len(malformed) - 1:
-        said += (
-            f" So it is with 1 more line: {malformed[1][0]}."
-            if more == 1
-            else (f" {more} more lines are malformed, the last of them {malformed[-1][0]}.")
-        )
+    more = [line for line, _ in malformed[1:]]
+    if len(more) == 1:
+        said += f" Line {more[0]} is malformed, too."
+    elif more:
+        said += f" {len(more)} more lines are malformed, the last of them line {more[-1]}."
     if none_left:
         raise DataError(f"{said} No row of it can be used.")
     raise DataError(
