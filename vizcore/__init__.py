@@ -12,10 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vizcore.beams import BeamNode, BeamTree, beam_tree
     from vizcore.benchmark_files import Benchmark, parse_benchmark, read_benchmark
     from vizcore.catalog import CatalogEntry, entries
     from vizcore.combine import max_map, mean_map, mean_over_texts, without_keys
     from vizcore.comparison import difference, differences
+    from vizcore.direct_attribution import logit_attribution
     from vizcore.encodings import (
         AlibiPositions,
         BiasPositions,
@@ -46,8 +48,10 @@ if TYPE_CHECKING:
     from vizcore.evaluation import EvaluationStatus, evaluate, evaluation_stream
     from vizcore.fetch import is_fetched
     from vizcore.frames import Frame, head_to_watch, playback
+    from vizcore.generation import GenerationStep, generate
     from vizcore.head_metrics import head_scores
     from vizcore.layer_vectors import layer_features
+    from vizcore.lenses import LogitLens, logit_lens
     from vizcore.likelihood import score, score_stream, surprisal, trace_surprisal
     from vizcore.loading import load
     from vizcore.map_metrics import map_scores
@@ -65,6 +69,7 @@ if TYPE_CHECKING:
     from vizcore.resources import asset
     from vizcore.results import Evaluation, read_evaluation
     from vizcore.rollouts import attention_flow, rollout, rollout_layers
+    from vizcore.sampling import Sampling, sampling_table
     from vizcore.score_tables import accuracy_table, metric_table
     from vizcore.sentence_columns import SideBySide, side_by_side
     from vizcore.spans import by_sentences, by_spans, by_words
@@ -76,6 +81,8 @@ if TYPE_CHECKING:
     from vizcore.training_settings import TrainingSettings, TrainingStatus
     from vizcore.transcript_errors import WordErrors, word_errors
     from vizcore.translation import Translation, translate
+    from vizcore.tuned_lens import TunedLens, read_tuned_lens
+    from vizcore.tuned_lens_fit import fit_tuned_lens
     from vizcore.views.alternatives_view import alternatives_view
     from vizcore.views.figures import heatmap
     from vizcore.views.flow_view import flow_view
@@ -95,6 +102,7 @@ if TYPE_CHECKING:
         rotary_factors,
     )
     from vizcore.views.scatter_view import head_scatter
+    from vizcore.views.sentences_view import sentences_view
     from vizcore.views.steps_view import steps_view
     from vizcore.views.text_view import text_view
     from vizcore.views.tile_view import tile_view
@@ -110,6 +118,8 @@ __all__ = [
     "AttentionCall",
     "AttentionMap",
     "AttentionSteps",
+    "BeamNode",
+    "BeamTree",
     "Benchmark",
     "BiasPositions",
     "CaptureError",
@@ -121,7 +131,9 @@ __all__ = [
     "EvaluationStatus",
     "FetchError",
     "Frame",
+    "GenerationStep",
     "HasMaps",
+    "LogitLens",
     "MapRegion",
     "MissingHeadError",
     "Model",
@@ -139,6 +151,7 @@ __all__ = [
     "Recorder",
     "Rescoring",
     "RotaryPositions",
+    "Sampling",
     "SelectionError",
     "ShapeError",
     "SideBySide",
@@ -151,6 +164,7 @@ __all__ = [
     "TrainingSettings",
     "TrainingStatus",
     "Translation",
+    "TunedLens",
     "UnencodableTextError",
     "UnsafeWeightsError",
     "VerificationError",
@@ -163,6 +177,7 @@ __all__ = [
     "asset",
     "attention_flow",
     "attention_steps",
+    "beam_tree",
     "by_sentences",
     "by_spans",
     "by_words",
@@ -174,7 +189,9 @@ __all__ = [
     "error_rates",
     "evaluate",
     "evaluation_stream",
+    "fit_tuned_lens",
     "flow_view",
+    "generate",
     "head_overview",
     "head_scatter",
     "head_scores",
@@ -185,6 +202,8 @@ __all__ = [
     "is_telling",
     "layer_features",
     "load",
+    "logit_attribution",
+    "logit_lens",
     "map_scores",
     "max_map",
     "mean_map",
@@ -206,13 +225,16 @@ __all__ = [
     "read_benchmark",
     "read_evaluation",
     "read_nbest",
+    "read_tuned_lens",
     "rescore",
     "rollout",
     "rollout_layers",
     "rotary_dial",
     "rotary_factors",
+    "sampling_table",
     "score",
     "score_stream",
+    "sentences_view",
     "side_by_side",
     "steps_view",
     "surprisal",
@@ -232,6 +254,13 @@ __all__ = [
 ]
 
 _HOME = {
+    "vizcore.beams": ("BeamNode", "BeamTree", "beam_tree"),
+    "vizcore.direct_attribution": ("logit_attribution",),
+    "vizcore.generation": ("GenerationStep", "generate"),
+    "vizcore.lenses": ("LogitLens", "logit_lens"),
+    "vizcore.sampling": ("Sampling", "sampling_table"),
+    "vizcore.tuned_lens": ("TunedLens", "read_tuned_lens"),
+    "vizcore.tuned_lens_fit": ("fit_tuned_lens",),
     "vizcore.benchmark_files": ("Benchmark", "parse_benchmark", "read_benchmark"),
     "vizcore.catalog": ("CatalogEntry", "entries"),
     "vizcore.combine": ("max_map", "mean_map", "mean_over_texts", "without_keys"),
@@ -296,6 +325,7 @@ _HOME = {
         "rotary_factors",
     ),
     "vizcore.views.scatter_view": ("head_scatter",),
+    "vizcore.views.sentences_view": ("sentences_view",),
     "vizcore.views.steps_view": ("steps_view",),
     "vizcore.views.tile_view": ("tile_view",),
     "vizcore.views.text_view": ("text_view",),
