@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Float
 
 from vizcore.benchmark_files import Benchmark
@@ -22,7 +21,7 @@ from vizcore.layer_vectors import Pool, layer_features
 from vizcore.likelihood import score
 from vizcore.metrics import best_threshold
 from vizcore.model import Model
-from vizcore.results import table_of
+from vizcore.results import column_names, part_frames, read_columns, table_of
 from vizcore.tasks import Task
 
 SCORE = "log_likelihood_"
@@ -145,7 +144,7 @@ def judged_by_threshold(
     Raises:
         SelectionError: if no threshold can be chosen.
     """
-    known = pq.ParquetDataset([*map(str, parts)]).read(["split", "label", "score"]).to_pandas()
+    known = read_columns(parts, ["split", "label", "score"]).to_pandas()
     # A sentence of one token has no score where nothing stands before it.
     learnt = known[(known["split"] == "train") & known["score"].notna()]
     negative, positive = task.labels
@@ -153,8 +152,7 @@ def judged_by_threshold(
     threshold = best_threshold(is_positive, learnt["score"].to_numpy())
 
     def frames() -> Iterator[pd.DataFrame]:
-        for part in parts:
-            rows = pq.read_table(part).to_pandas()
+        for rows in part_frames(parts):
             rows = rows[rows["split"] == "test"].drop(columns="split")
             likely = rows["score"] >= threshold
             rows["predicted"] = np.where(likely, positive, negative)
@@ -167,17 +165,16 @@ def judged_by_threshold(
 
 def probed(parts: Sequence[Path], task: Task) -> tuple[Iterable[pd.DataFrame], dict[str, Any]]:
     """What a probe on each layer predicts, from the kept vectors: one layer at a time in memory."""
-    names = pq.read_schema(parts[0]).names
+    names = column_names(parts[0])
     states = [name for name in names if name.startswith("state_")]
     plain = [name for name in names if name not in states]
-    data = pq.ParquetDataset([*map(str, parts)])
-    rows = data.read(plain).to_pandas()
+    rows = read_columns(parts, plain).to_pandas()
     is_test = (rows["split"] == "test").to_numpy()
     labels = rows["label"].to_numpy()
 
     def frames() -> Iterator[pd.DataFrame]:
         for layer, state in enumerate(states, start=-1):
-            vectors = _matrix(data.read([state]).column(0), len(rows))
+            vectors = _matrix(read_columns(parts, [state]).column(0), len(rows))
             if "second" in plain:
                 first, second = np.split(vectors, 2, axis=1)
                 vectors = joined_pair(first, second, symmetric=task.symmetric)

@@ -9,7 +9,7 @@ with it.
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,11 +169,12 @@ def read_evaluation(path: str | Path) -> Evaluation:
     path = Path(path)
     folder = path.with_name(path.name + PARTS)
     if path.is_file():
-        return Evaluation(pq.read_table(path).to_pandas(), _settings_of(path))
+        settings = _settings_of(path)
+        return Evaluation(_frame(path), settings)
     if not (folder / SETTINGS).is_file():
         raise DataError(f"There are no results {path}. Check the path.")
     settings = json.loads((folder / SETTINGS).read_text("utf-8"))
-    parts = [pq.read_table(part).to_pandas() for part in sorted(folder.glob("*.parquet"))]
+    parts = [_frame(part) for part in sorted(folder.glob("*.parquet"))]
     items = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     return Evaluation(items, settings, complete=False)
 
@@ -198,7 +199,26 @@ def table_of(frame: pd.DataFrame) -> pa.Table:
 def part_frames(parts: Iterable[Path]) -> Iterator[pd.DataFrame]:
     """The parts one after the other."""
     for part in parts:
-        yield pq.read_table(part).to_pandas()
+        yield _frame(part)
+
+
+def read_columns(parts: Sequence[Path], columns: Sequence[str]) -> pa.Table:
+    """Some columns of all parts, one after the other."""
+    return pa.concat_tables(
+        pq.read_table(part, columns=[*columns], partitioning=None) for part in parts
+    )
+
+
+def column_names(part: Path) -> list[str]:
+    """Which columns a part has."""
+    names: list[str] = pq.read_schema(part).names
+    return names
+
+
+def _frame(path: Path) -> pd.DataFrame:
+    # Else a folder in its path that is called "a=b" would become a column.
+    frame: pd.DataFrame = pq.read_table(path, partitioning=None).to_pandas()
+    return frame
 
 
 def _settings_of(path: Path) -> dict[str, Any]:
