@@ -9,7 +9,6 @@ first (`vizcore.tuned_lens`). For the model's predictions themselves use `Trace.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -20,22 +19,10 @@ from torch import Tensor
 from vizcore.errors import SelectionError, ShapeError
 from vizcore.residual_stream import residual_stream
 from vizcore.trace import Trace
+from vizcore.tuned_lens import TunedLens
 
 POSITIONS_AT_ONCE, CELLS_AT_ONCE = 64, 256
 """How many positions, and how many rows of logits, are held at a time."""
-
-
-class Translator(Protocol):
-    """What brings the state after a layer nearer to the last one's, such as a tuned lens."""
-
-    name: str
-    n_layers: int
-    d_model: int
-
-    def translate(
-        self, state: Float[Tensor, "position d_model"], layer: int
-    ) -> Float[Tensor, "position d_model"]:
-        """The state after this layer (-1: before layer 0) as the last layer might have left it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +122,7 @@ def logit_lens(
     positions: Sequence[int] | None = None,
     *,
     k: int = 5,
-    lens: Translator | None = None,
+    lens: TunedLens | None = None,
 ) -> LogitLens:
     """What every layer's state would predict, through the final norm and the unembedding.
 

@@ -8,7 +8,7 @@ written to. For many texts at once in our own networks use `vizcore.decoding.wri
 
 import inspect
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -18,22 +18,12 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
 from vizcore.capture import reads_two_texts, text_inputs, without_cache
-from vizcore.decoding import open_reader
+from vizcore.decoding import Reader, open_reader
 from vizcore.errors import MissingHeadError, ModelFilesError, TextError
 from vizcore.model import POSITIONS, Model, decoder_start
 from vizcore.pretrained import HeadlightModel
 from vizcore.translation import ends_of
 from vizcore.trial import CANNOT_RUN, close, trial_inputs
-
-
-class TextReader(Protocol):
-    """Something that reads on: a row for each text, or each beginning of one."""
-
-    def read(self, tokens: Tensor) -> Float[Tensor, "row vocab"]:
-        """The logits of what follows these tokens, (row, token), which follow those before."""
-
-    def select(self, rows: Sequence[int]) -> None:
-        """Go on with these rows (one may be taken twice)."""
 
 
 class CachedReader:
@@ -49,7 +39,7 @@ class CachedReader:
             self.memory = encoder(**text_inputs(encoder, source)).last_hidden_state
 
     def read(self, tokens: Tensor) -> Float[Tensor, "row vocab"]:
-        """See `TextReader`."""
+        """The logits of what follows these tokens, (row, token), which follow those before."""
         self.n_read += tokens.shape[1]
         takes = inspect.signature(self.network.forward).parameters
         given: dict[str, Any] = {"past_key_values": self.past, "use_cache": True}
@@ -70,7 +60,7 @@ class CachedReader:
         return logits
 
     def select(self, rows: Sequence[int]) -> None:
-        """See `TextReader`."""
+        """Go on with these rows (one may be taken twice)."""
         chosen = torch.tensor(rows, device=self.network.device)
         self.past.reorder_cache(chosen)
         self.memory = None if self.memory is None else self.memory[chosen]
@@ -84,7 +74,7 @@ class RereadingReader:
         self.texts: Tensor | None = None
 
     def read(self, tokens: Tensor) -> Float[Tensor, "row vocab"]:
-        """See `TextReader`."""
+        """As in `CachedReader`."""
         self.texts = tokens if self.texts is None else torch.cat([self.texts, tokens], dim=1)
         inputs = text_inputs(self.network, self.texts)
         if self.source is not None:
@@ -94,9 +84,13 @@ class RereadingReader:
         return logits
 
     def select(self, rows: Sequence[int]) -> None:
-        """See `TextReader`."""
+        """As in `CachedReader`."""
         assert self.texts is not None  # noqa: S101 - nothing is selected before it is read
         self.texts = self.texts[torch.tensor(rows, device=self.texts.device)]
+
+
+TextReader = Reader | CachedReader | RereadingReader
+"""Something that reads on: a row for each text, or each beginning of one."""
 
 
 def open_text(model: Model, source_ids: Sequence[int] | None) -> TextReader:
