@@ -13,9 +13,11 @@ import pandas as pd
 import torch
 
 from vizcore.errors import MissingHeadError
+from vizcore.fast_copies import Precision, RoundingError
+from vizcore.masked_likelihood import Masking
 from vizcore.model import Model
-from vizcore.sentences import beginning_of_text, passages, windows
-from vizcore.token_scores import check_predicts, token_scores
+from vizcore.sentence_scores import scorer_of
+from vizcore.sentences import beginning_of_text, windows
 from vizcore.trace import Trace
 
 POSITIONS_AT_ONCE = 128
@@ -29,31 +31,60 @@ def score(
     bos: bool | None = None,
     given: str | Iterable[str] | None = None,
     separator: str = " ",
+    masking: Masking = "within_word_l2r",
+    precision: Precision = "exact",
 ) -> pd.DataFrame:
     """How likely a model finds each of these sentences.
 
+    What is summed depends on the kind of model. A decoder: log P(token | those before it). An
+    encoder-decoder: log P(token | source, those before it), with the sources as `given`, and with
+    the end-of-text token if its tokenizer puts one there. A masked model: log P(token | all
+    others), which makes a pseudo-log-likelihood.
+
     Args:
-        model: a model that reads from left to right and has a language-model head.
+        model: a model with a language-model head.
         sentences: texts; a generator is read a window at a time.
-        bos: None leaves the beginning-of-text token to the tokenizer; True puts it in front, so
-            that the first token of the sentence is scored too; False takes it away.
-        given: what stands before the sentences, one text for all or one for each, and is not
-            scored itself: the result is log P(sentence | given).
-        separator: what is put between `given` and the sentence.
+        bos: of a decoder: None leaves the beginning-of-text token to the tokenizer; True puts it
+            in front, so that the first token of the sentence is scored too; False takes it away.
+        given: what the sentences are conditioned on and is not scored itself, one text for all or
+            one for each: log P(sentence | given). For a decoder or a masked model it stands before
+            the sentence; for an encoder-decoder it is the source.
+        separator: what is put between `given` and the sentence; not used by encoder-decoders.
+        masking: of a masked model: "within_word_l2r" hides with each token those that follow it in
+            its word (Kauf & Ivanova 2023), "original" the token alone (Salazar et al. 2020).
+        precision: "exact", or "fast": matrices are multiplied in bfloat16, where the hardware has
+            it. What that changed, measured on a few of the sentences, is in
+            `table.attrs["precision"]`.
 
     Returns:
         One row a sentence, in their order: sentence, log_likelihood (nats: the sum of the natural
         logarithms of its tokens' probabilities), n_tokens (how many were scored), perplexity
         (exp(-log_likelihood / n_tokens)). A sentence of which nothing is scored (one token with
-        nothing before it) has no log_likelihood and no perplexity: they are missing.
+        nothing before it) has no log_likelihood and no perplexity: they are missing. The numbers
+        do not depend on what else is scored in the same call.
 
     Raises:
-        MissingHeadError: if the model does not predict the next token.
+        MissingHeadError: if the model predicts no tokens.
         TextError: if a sentence cannot be run; the message says which.
-        SelectionError: if `bos` is asked for and the tokenizer has none.
+        SelectionError: if `bos` is asked for and the tokenizer has none, or there is no such
+            masking or precision, or an encoder-decoder is not given its sources.
     """
-    parts = list(score_stream(model, sentences, bos=bos, given=given, separator=separator))
-    return pd.concat(parts, ignore_index=True) if parts else _score_table([], [])
+    parts = list(
+        score_stream(
+            model,
+            sentences,
+            bos=bos,
+            given=given,
+            separator=separator,
+            masking=masking,
+            precision=precision,
+        )
+    )
+    if not parts:
+        return _score_table([], [])
+    table = pd.concat(parts, ignore_index=True)
+    table.attrs = parts[0].attrs
+    return table
 
 
 def score_stream(
@@ -63,16 +94,26 @@ def score_stream(
     bos: bool | None = None,
     given: str | Iterable[str] | None = None,
     separator: str = " ",
+    masking: Masking = "within_word_l2r",
+    precision: Precision = "exact",
 ) -> Iterator[pd.DataFrame]:
     """The same, some rows at a time, for files that are larger than the memory.
+
+    Arguments and errors as `score`.
 
     Yields:
         Tables as `score` returns them, in the order of the sentences; their indices go on.
     """
-    _check_left_to_right(model)
+    scorer = scorer_of(
+        model, bos=bos, given=given, separator=separator, masking=masking, precision=precision
+    )
+    rounding: RoundingError | None = None
     for start, texts, prefixes in windows(sentences, given):
-        run = passages(model, texts, prefixes, start=start, bos=bos, separator=separator)
-        table = _score_table(texts, token_scores(model, run))
+        scores, error = scorer(texts, prefixes, start)
+        rounding = rounding or error
+        table = _score_table(texts, [answers.log_probabilities for answers in scores])
+        if rounding is not None:
+            table.attrs["precision"] = rounding.to_dict()
         yield table.set_index(pd.RangeIndex(start, start + len(texts)))
 
 
@@ -88,20 +129,6 @@ def _score_table(sentences: list[str], scores: list[np.ndarray]) -> pd.DataFrame
             "n_tokens": n_tokens,
             "perplexity": perplexity,
         }
-    )
-
-
-def _check_left_to_right(model: Model) -> None:
-    if model.kind == "encoder":
-        raise MissingHeadError(_encoder_message(model))
-    check_predicts(model)
-
-
-def _encoder_message(model: Model) -> str:
-    return (
-        f"{model.name} is an encoder: it sees the whole text at once, so no token comes "
-        "as a surprise to it. Use a model that reads from left to right, such as "
-        '"smollm2-135m".'
     )
 
 
@@ -137,7 +164,11 @@ def trace_surprisal(trace: Trace) -> pd.DataFrame:
     Returns and raises as `surprisal`.
     """
     if trace.model.kind == "encoder":
-        raise MissingHeadError(_encoder_message(trace.model))
+        raise MissingHeadError(
+            f"{trace.model.name} is an encoder: it sees the whole text at once, so no token comes "
+            "as a surprise to it. Use a model that reads from left to right, such as "
+            '"smollm2-135m".'
+        )
     ids = trace.source_ids if trace.target_ids is None else trace.target_ids
     tokens = trace.source_tokens if trace.target_tokens is None else trace.target_tokens
     scores = [(math.nan, math.nan)]

@@ -34,6 +34,11 @@ class Passage:
     first: int
 
     @property
+    def run(self) -> tuple[int, ...]:
+        """What has to be run: all but the last token, after which nothing is asked."""
+        return self.ids[:-1]
+
+    @property
     def n_scored(self) -> int:
         """How many of its tokens are scored."""
         return len(self.ids) - self.first

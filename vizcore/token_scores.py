@@ -1,162 +1,255 @@
 """How likely a network finds the tokens of many passages, each given those before it.
 
-The idea: run no more than is asked for. Passages are sorted by length, so that little is padded;
-the last token of each is not run, since nobody asks what follows it; hidden states become logits
-only at the places that are scored, a few rows at a time. Padding stands on the right, where a
-decoder never looks, so the numbers don't depend on what else is in a batch. Not for encoders.
+The idea: run no more than is asked for. Where the network can do it, passages that share a
+beginning are packed as a tree, so that each distinct beginning is run once; else they are sorted by
+length and padded on the right, where a decoder never looks. The last token of each is not run,
+since nobody asks what follows it. What a network can do is found out by trying, so that the numbers
+never depend on what else is in a batch. Not for encoders.
 """
 
-from collections.abc import Sequence
-from itertools import accumulate
-from typing import Any
+import inspect
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool
 from torch import Tensor, nn
 
-from vizcore.capture import Relay, relay_of_thread, text_inputs, without_cache
-from vizcore.errors import MissingHeadError
+from vizcore.asked_rows import Answers, Batch, Runner, ask, questions
+from vizcore.capture import text_inputs, vocabulary_size
 from vizcore.model import Model
+from vizcore.prefix_tree import Forest, n_tokens_of_tree, pack
 from vizcore.sentences import Passage
+from vizcore.tree_mask import Tree
+from vizcore.trial import CANNOT_RUN, EXACT, ROUNDED
 
-TOKENS_AT_ONCE = 1024
+TOKENS_AT_ONCE = 512
 """How many tokens are run in one forward pass, if one passage does not have more."""
-LOGITS_AT_ONCE = 1 << 24
-"""How many logits are held at a time: 64 MB."""
+WORTH_A_TREE = 0.95
+"""A tree is packed if it has at most this share of the tokens that would be run without."""
+Way = Literal["tree", "batch", "single"]
 
 
-def check_predicts(model: Model) -> None:
-    """Refuse a model that predicts no token.
+def token_scores(
+    model: Model,
+    passages: Sequence[Passage],
+    *,
+    runner: Runner | None = None,
+    ranks: bool = False,
+    among: Bool[Tensor, " vocab"] | None = None,
+) -> list[Answers]:
+    """What the model expected of every scored token, one `Answers` a passage.
 
-    Raises:
-        MissingHeadError: if it has no language-model head.
+    Args:
+        runner: what runs them; None for the model as it is.
+        ranks, among: as in `vizcore.asked_rows.ask`.
     """
-    if not model.has_head:
-        raise MissingHeadError(
-            f"{model.name} has no language-model head, so it has no logits and predicts no tokens. "
-            'Load a model with one, such as "smollm2-135m".'
-        )
-
-
-def token_scores(model: Model, passages: Sequence[Passage]) -> list[np.ndarray]:
-    """The log-probability of every scored token, in nats, one array a passage."""
-    order = sorted(range(len(passages)), key=lambda at: len(passages[at].ids))
-    found: list[np.ndarray] = [np.empty(0)] * len(passages)
-    for places in _batches(order, passages):
-        batch = [passages[at] for at in places]
-        for at, scores in zip(places, _score_batch(model, batch), strict=True):
-            found[at] = scores
+    runner = runner or Runner.of(model)
+    found = [Answers(np.empty(0), np.empty(0, np.int64), np.empty(0))] * len(passages)
+    asked = [number for number, passage in enumerate(passages) if passage.n_scored > 0]
+    chosen = [passages[number] for number in asked]
+    if chosen:
+        way = way_of(model, chosen)
+        for members, answers in run_all(runner, chosen, way, ranks=ranks, among=among):
+            for member, its in zip(members, answers, strict=True):
+                found[asked[member]] = its
     return found
 
 
-def _batches(order: Sequence[int], passages: Sequence[Passage]) -> list[list[int]]:
+def run_all(
+    runner: Runner, passages: Sequence[Passage], way: Way, **asked: Any
+) -> Iterator[tuple[Sequence[int], list[Answers]]]:
+    """Run passages in one of the ways.
+
+    Yields:
+        The numbers of some passages, and their answers.
+    """
+    if way == "tree":
+        for forest in pack(passages, tokens_at_once=TOKENS_AT_ONCE):
+            its = [passages[member] for member in forest.members]
+            yield forest.members, _ask_forest(runner, forest, its, **asked)
+        return
+    for members in _batches(passages, TOKENS_AT_ONCE if way == "batch" else 1):
+        yield members, _ask_rows(runner, [passages[member] for member in members], **asked)
+
+
+def _batches(passages: Sequence[Passage], tokens_at_once: int) -> list[list[int]]:
     """Runs of passages of similar length that fit into one forward pass."""
     batches: list[list[int]] = []
-    for at in order:
-        if passages[at].n_scored < 1:
-            continue
-        longest = len(passages[at].ids) - 1
-        if not batches or (len(batches[-1]) + 1) * longest > TOKENS_AT_ONCE:
+    for number in sorted(range(len(passages)), key=lambda number: len(passages[number].ids)):
+        longest = len(passages[number].run)
+        if not batches or (len(batches[-1]) + 1) * longest > tokens_at_once:
             batches.append([])
-        batches[-1].append(at)
+        batches[-1].append(number)
     return batches
 
 
-def _score_batch(model: Model, batch: Sequence[Passage]) -> list[np.ndarray]:
-    n_run = max(len(passage.ids) for passage in batch) - 1
-    ids = torch.tensor(
-        [
-            (*passage.ids[:-1], *[passage.ids[0]] * (n_run + 1 - len(passage.ids)))
-            for passage in batch
-        ],
-        device=model.network.device,
-    )
-    rows = [
-        number * n_run + place - 1
-        for number, passage in enumerate(batch)
+def _ask_rows(runner: Runner, passages: Sequence[Passage], **asked: Any) -> list[Answers]:
+    """Run a batch in rows, padded on the right."""
+    width = max(len(passage.run) for passage in passages)
+    rows = [(*one.run, *[one.ids[0]] * (width - len(one.run))) for one in passages]
+    device = runner.network.device
+    inputs = text_inputs(runner.network, torch.tensor(rows, device=device))
+    pairs = [
+        (number * width + place - 1, passage.ids[place])
+        for number, passage in enumerate(passages)
         for place in range(passage.first, len(passage.ids))
     ]
-    following = [token_id for passage in batch for token_id in passage.ids[passage.first :]]
-    device = model.network.device
-    scores = score_rows(
-        model,
-        text_inputs(model.network, ids),
-        torch.tensor(rows, device=device),
-        torch.tensor(following, device=device),
-    )
-    ends = accumulate(passage.n_scored for passage in batch)
-    return [scores[end - one.n_scored : end] for one, end in zip(batch, ends, strict=True)]
+    places, at, token_ids, numbers = questions(pairs, device)
+    answers = ask(runner, Batch(inputs, places, at, token_ids), **asked)
+    return _split(answers, numbers, passages)
 
 
-def score_rows(
-    model: Model,
-    inputs: dict[str, Tensor],
-    rows: Int[Tensor, " row"],
-    following: Int[Tensor, " row"],
-) -> np.ndarray:
-    """Run a batch, and say how likely each of these tokens is after each of these places.
+def _ask_forest(
+    runner: Runner, forest: Forest, passages: Sequence[Passage], **asked: Any
+) -> list[Answers]:
+    """Run a batch along a tree."""
+    device = runner.network.device
+    depths = torch.from_numpy(forest.depths).to(device)
+    inputs = text_inputs(runner.network, torch.from_numpy(forest.token_ids).to(device))
+    inputs["position_ids"] = depths
+    pairs = [
+        pair
+        for passage, path in zip(passages, forest.paths, strict=True)
+        for pair in zip(
+            path[passage.first - 1 :].tolist(), passage.ids[passage.first :], strict=True
+        )
+    ]
+    places, at, token_ids, numbers = questions(pairs, device)
+    tree = Tree(torch.from_numpy(forest.ancestors).to(device), depths)
+    answers = ask(runner, Batch(inputs, places, at, token_ids, tree), **asked)
+    return _split(answers, numbers, passages)
 
-    Args:
-        inputs: keyword arguments of the network's forward.
-        rows: places in the batch, flattened.
-        following: the token after each.
 
-    Returns:
-        Log-probabilities in nats, float64, in the order of `rows`.
+def _split(answers: Answers, numbers: np.ndarray, passages: Sequence[Passage]) -> list[Answers]:
+    """The answers of each passage, from those of the distinct questions."""
+    ends = np.cumsum([passage.n_scored for passage in passages])
+    found = []
+    for passage, end in zip(passages, ends.tolist(), strict=True):
+        its = numbers[end - passage.n_scored : end]
+        found.append(
+            Answers(
+                answers.log_probabilities[its],
+                None if answers.ranks is None else answers.ranks[its],
+                None if answers.masses is None else answers.masses[its],
+            )
+        )
+    return found
+
+
+def way_of(model: Model, passages: Sequence[Passage]) -> Way:
+    """The quickest way to run these passages that gives what they have by themselves."""
+    if len(passages) == 1:
+        return "single"
+    longest = max(len(passage.run) for passage in passages)
+    can = _tried(model, 1 << max(4, (longest - 1).bit_length()))
+    if can == "tree":
+        padded = sum(
+            len(members) * len(passages[members[-1]].run)
+            for members in _batches(passages, TOKENS_AT_ONCE)
+        )
+        if n_tokens_of_tree(passages) > WORTH_A_TREE * padded:
+            return "batch"
+    return can
+
+
+_tried_ways: WeakKeyDictionary[nn.Module, dict[int, Way]] = WeakKeyDictionary()
+_trying = threading.Lock()
+
+
+def _tried(model: Model, n_tokens: int) -> Way:
+    """What the network can do with passages of up to so many tokens, found out once."""
+    with _trying:
+        ways = _tried_ways.setdefault(model.network, {})
+        if n_tokens not in ways:
+            ways[n_tokens] = _try(model, n_tokens)
+        return ways[n_tokens]
+
+
+def runs_together(model: Model) -> bool:
+    """Whether texts of one length have the same scores run together as one by one.
+
+    Networks that route tokens to experts of limited capacity don't. For encoders and
+    encoder-decoders; it is found out once.
     """
-    network, trunk = model.network, model._capture.trunk
-    with torch.inference_mode():
-        if trunk is None:
-            logits = network(**inputs, **without_cache(network)).logits.flatten(0, 1)
-            parts = [_chosen(logits[rows], following)]
-        else:
-            output, hidden = _run_trunk(network, trunk, inputs)
-            hidden = hidden.flatten(0, 1)
-            step = max(1, LOGITS_AT_ONCE // max(1, _n_logits(network)))
-            parts = [
-                _chosen(_head(network, output, hidden[its_rows], inputs), its_following)
-                for its_rows, its_following in zip(
-                    rows.split(step), following.split(step), strict=True
-                )
-            ]
-    return torch.cat(parts).double().cpu().numpy()
+    with _trying:
+        ways = _tried_ways.setdefault(model.network, {})
+        if 0 not in ways:
+            ways[0] = "batch" if _same_together(model) else "single"
+        return ways[0] == "batch"
 
 
-def _run_trunk(
-    network: nn.Module, trunk: nn.Module, inputs: dict[str, Tensor]
-) -> tuple[Any, Float[Tensor, "batch token d_model"]]:
-    body = network if "decoder_input_ids" in inputs else trunk
-    relay = Relay()
-    token = relay_of_thread.set(relay)
+def _same_together(model: Model) -> bool:
+    rows = [one.ids[:12] for one in trial_passages(model, 16) if len(one.ids) >= 12]
+    source = torch.tensor(rows, device=model.network.device)
+    target = source if model.kind == "encoder-decoder" else None
+    runner = Runner.of(model)
+
+    def run(rows: slice) -> np.ndarray:
+        pairs = [
+            (place, token_id) for place, token_id in enumerate(source[rows].flatten().tolist())
+        ]
+        places, at, token_ids, numbers = questions(pairs, source.device)
+        inputs = text_inputs(model.network, source[rows], None if target is None else target[rows])
+        answers = ask(runner, Batch(inputs, places, at, token_ids))
+        found: np.ndarray = answers.log_probabilities[numbers]
+        return found
+
+    alone = [run(slice(row, row + 1)) for row in range(len(rows))]
+    return _same(model, alone, [run(slice(None))])
+
+
+def _try(model: Model, n_tokens: int) -> Way:
+    n_tokens = min(n_tokens, model.max_tokens or n_tokens)
+    passages = trial_passages(model, n_tokens)
+    runner = Runner.of(model)
+    alone = _scores(runner, passages, "single")
+    takes = inspect.signature(model.network.forward).parameters
+    if (
+        model.capture == "tap"
+        and {"position_ids", "attention_mask"} <= set(takes)
+        and _same(model, alone, _scores(runner, passages, "tree"))
+    ):
+        return "tree"
+    return "batch" if _same(model, alone, _scores(runner, passages, "batch")) else "single"
+
+
+def trial_passages(model: Model, n_tokens: int) -> list[Passage]:
+    """Random ones that branch early and late, and one that begins elsewhere and goes first."""
+    special = set(getattr(model.tokenizer, "all_special_ids", ()))
+    config = model.network.config
+    special |= {getattr(config, f"{name}_token_id", None) for name in ("pad", "bos", "eos")}
+    size = vocabulary_size(model.network)
+    ids = [i for i in range(size) if i not in special] or [0]
+    draws = np.random.default_rng(0).integers(0, len(ids), n_tokens + 12)
+    drawn = [ids[draw] for draw in draws.tolist()]
+    whole = drawn[:n_tokens]
+    extra = drawn[n_tokens:]
+    late, early = 3 * n_tokens // 4, n_tokens // 3
+    return [
+        Passage(tuple(one), 1)
+        for one in (whole, whole[:late] + extra[:3], whole[:early] + extra[3:7], extra[7:])
+    ]
+
+
+def _scores(runner: Runner, passages: Sequence[Passage], way: Way) -> list[np.ndarray] | None:
+    found: list[np.ndarray] = [np.empty(0)] * len(passages)
     try:
-        body(**inputs, **without_cache(body))
-    finally:
-        relay_of_thread.reset(token)
-    output: Any = relay.taken
-    return output, output.last_hidden_state
+        for members, answers in run_all(runner, passages, way):
+            for member, its in zip(members, answers, strict=True):
+                found[member] = its.log_probabilities
+    except CANNOT_RUN:
+        return None
+    return found
 
 
-def _head(
-    network: nn.Module, output: Any, hidden: Float[Tensor, "row d_model"], inputs: dict[str, Tensor]
-) -> Float[Tensor, "row vocab"]:
-    """The network's own logits for these hidden states, whatever its head does to them."""
-    given = type(output)(last_hidden_state=hidden[None])
-    token = relay_of_thread.set(Relay(given=given))
-    try:
-        logits: Tensor = network(**inputs, **without_cache(network)).logits[0]
-    finally:
-        relay_of_thread.reset(token)
-    return logits
-
-
-def _chosen(
-    logits: Float[Tensor, "row vocab"], following: Int[Tensor, " row"]
-) -> Float[Tensor, " row"]:
-    logits = logits.float()
-    actual = logits.gather(1, following[:, None])[:, 0]
-    return actual - logits.logsumexp(dim=1)
-
-
-def _n_logits(network: Any) -> int:
-    return int(network.get_output_embeddings().weight.shape[0])
+def _same(model: Model, mine: list[np.ndarray] | None, theirs: list[np.ndarray] | None) -> bool:
+    if mine is None or theirs is None:
+        return False
+    exact = model.network.dtype in (torch.float32, torch.float64)
+    one, other = np.concatenate(mine), np.concatenate(theirs)
+    scale = max(1.0, float(np.abs(one).max()))
+    return bool(np.allclose(one, other, rtol=0, atol=(EXACT if exact else ROUNDED) * scale))

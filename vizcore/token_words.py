@@ -35,7 +35,7 @@ def token_words(
         text: what was tokenised, if it is known.
         target: whether it was tokenised as the target of a translation.
     """
-    special = _special_ids(tokenizer)
+    special = special_ids(tokenizer)
     spans = None if text is None else _offsets(tokenizer, token_ids, text, target=target)
     if text is None or spans is None:
         text, spans = _from_pieces(tokenizer, token_ids, special)
@@ -46,7 +46,7 @@ def token_words(
     return words_from_spans(text, shown, display_tokens(tokenizer, token_ids))
 
 
-def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Tokens that stand for no part of the text. An unknown word or a masked one does."""
     added = tokenizer.added_tokens_decoder
     special = {token_id for token_id, token in added.items() if token.special}
