@@ -180,7 +180,7 @@ class _Search:
         self.ends = ends_of(model)
         self.reader = open_text(model, source_ids)
         start = BeamNode(
-            0, None, -1, model.labels(prompt[-1:])[0], prompt[-1], 0, 0, 1, "start", None
+            0, None, -1, model.labels(prompt[-1:])[0], prompt[-1], 0.0, 0.0, 1, "start", None
         )
         self.nodes, self.beams, self.ended = [start], [start], list[BeamNode]()
         self.unread = [prompt]

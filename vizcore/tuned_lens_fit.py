@@ -28,7 +28,7 @@ N_CHECKS = 5
 HELD_OUT = 0.1
 """The share of the file's lines that is not fitted to."""
 
-States = Float[Tensor, "state position d_model"]
+States = Float[Tensor, "layers position d_model"]
 """The stream at some positions: before layer 0, and after each layer."""
 Maps = tuple[Float[Tensor, "state d_model d_model"], Float[Tensor, "state d_model"]]
 """A and b of x + A·x + b, for each state but the last."""
