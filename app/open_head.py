@@ -19,6 +19,10 @@ from app.texts import _, literal
 
 MOST_NUMBERS = 200_000
 """Bytes of queries and keys that are sent at once; those of other tokens follow when asked for."""
+HINT_HEIGHT = 26
+"""Of the line above a map that says where a token looks; the other views say that themselves."""
+MAP_ROOM = 340
+"""Pixels that the cells of a map have beside the grid of all heads: labels are thinned for that."""
 MOST_LINES = 1000
 """Tokens of a text between which lines are drawn."""
 
@@ -164,7 +168,8 @@ def _show_map(one: "vizcore.AttentionMap", row: int | None, height: int) -> None
         scale=scene.scale or "linear",
         sink=scene.sink or "keep",
         dark=st.context.theme.type == "dark",
-        height=height,
+        height=height - HINT_HEIGHT,
+        room=MAP_ROOM,
     ).figure
     figure.update_layout(title=None, margin_t=10)
     alt = _("Attention map of {head}").format(head=one.name)

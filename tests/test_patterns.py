@@ -244,7 +244,7 @@ def test_a_mask_for_each_head_is_taken_head_by_head() -> None:
     ("values", "expected"),
     [
         ([[np.nan, np.nan], [np.nan, np.nan]], ("undefined", "has no numbers to describe")),
-        ([[-0.25, 0.25], [0.0, 0.125]], ("values", "values from -0.25 to 0.25")),
+        ([[-0.25, 0.25], [0.0, 0.125]], ("values", "values from −0.25 to 0.25")),
         ([[0.0, 0.0], [0.0, 0.0]], ("alone", "has no more than one token to look at")),
     ],
 )
@@ -253,6 +253,15 @@ def test_what_is_no_attention_is_not_described_as_attention(
 ) -> None:
     pattern = describe(AttentionMap(np.array(values), ("a", "b"), ("a", "b")))
     assert (pattern.name, pattern.text) == expected
+
+
+def test_a_token_of_another_writing_direction_keeps_to_itself() -> None:
+    values = np.full((8, 8), 0.025)
+    values[:, 3] = 0.825
+    for token, shown in (("·قلم", "\u2068قلم\u2069"), ("·pen", "pen")):
+        tokens = (*"abc", token, *"defg")
+        text = describe(AttentionMap(values, tokens, tokens, kind="encoder")).text
+        assert text.startswith(f"looks at one place, “{shown}”, 0.8")
 
 
 def test_a_single_token_has_nothing_to_look_at() -> None:

@@ -5,6 +5,7 @@ chance. These are descriptions of one map of one text, not claims about the head
 `head_scores`, which measures over many texts, or ablate it.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,6 +78,12 @@ def describe(map: AttentionMap) -> Pattern:
         kind=map.kind,
     )
     return pattern
+
+
+def _isolated(token: str) -> str:
+    """The token so that one written from right to left does not turn around what stands beside."""
+    to_left = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in token)
+    return f"\u2068{token}\u2069" if to_left else token
 
 
 def is_telling(map: AttentionMap | Pattern) -> bool:
@@ -251,7 +258,8 @@ def _special_case(
         return Pattern("undefined", 0.0, "has no numbers to describe")
     if finite.min() < 0:
         low, high = float(finite.min()), float(finite.max())
-        return Pattern("values", max(-low, abs(high)), f"values from {low:.3g} to {high:.3g}")
+        words = f"values from {low:.3g} to {high:.3g}".replace("-", "−")
+        return Pattern("values", max(-low, abs(high)), words)
     if not usable.any():
         return Pattern("alone", 1.0, "has no more than one token to look at")
     return None
@@ -284,7 +292,7 @@ def _favourites(
     return [
         Targets(
             "fixed",
-            f"one place, “{tokens[key].strip(SPACE_MARKS) or tokens[key]}”",
+            f"one place, “{_isolated(tokens[key].strip(SPACE_MARKS) or tokens[key])}”",
             at_each_query(column == key, n_queries),
             key=np.full(n_queries, key),
             told_apart=None if own is None else np.abs(own - key) > 1,

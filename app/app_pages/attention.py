@@ -24,7 +24,7 @@ from app.texts import _, code, literal
 WIDTHS = {"": (5, 7), "text": (5, 7), "lines": (5, 7), "numbers": (4, 8)}
 """Of all heads and the open one, by how that is seen: numbers need room."""
 GRID_HEIGHT = 570
-MAP_HEIGHT = 440
+MAP_HEIGHT = 438
 KINDS_HEIGHT = 50
 """Of the choice between kinds of attention, where there is one: all should fit on a projector."""
 N_LOOKED_AT = 4
@@ -127,10 +127,9 @@ def _say(trace: "vizcore.Trace", kind: str, layer: int, head: int, row: int | No
         does, place = vizcore.describe(one).text, row
     name = literal(one.name.capitalize())
     lines = [_("**{head}** {does}").format(head=name, does=literal(does))]
-    if place is not None:
-        lines.append(_looked_at(one, place))
-    elif not current().seen:  # the other views say by themselves what to do
-        lines.append(_("Click on a token or a row of the map to see where it looks."))
+    if not current().seen:  # the other views say by themselves what to do, and what is there
+        hint = _("Click on a token or a row of the map to see where it looks.")
+        lines.append(hint if place is None else _looked_at(one, place))
     st.markdown("  \n".join(lines))
 
 

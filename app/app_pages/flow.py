@@ -12,7 +12,7 @@ from app.mount import mount
 from app.scene import Scene, current, pick, within
 from app.texts import _
 
-HEIGHT = 560
+HEIGHT = 550
 OPENING_LAYER = 5
 """Deep enough for something to have flowed, and not so deep that all has come to one place."""
 
@@ -39,13 +39,9 @@ def _look(trace: "vizcore.Trace") -> None:
             _("Rows"), "unit", scene.unit, {"": _("Tokens"), "word": _("Words")}, hidden=True
         )
         st.caption(
-            _(
-                "What a place holds after a layer, and through which places it came there: the "
-                "mean of all heads, and half of each layer what was there before (attention "
-                "rollout). It follows attention alone, not what the values hold, and in a deep "
-                "decoder it ends at the earliest tokens, whatever the text: so it begins below."
-            ),
-            width="stretch",
+            _("What a place holds after a layer, and through which places it came there."),
+            help=_hint(trace, kind),
+            width="content",
         )
     if is_long(trace, kind):
         n_tokens = len(trace.query_tokens(kind))
@@ -66,6 +62,24 @@ def _look(trace: "vizcore.Trace") -> None:
         on_select=_ignore if by_word else _pick,
         **({} if by_word else _opened(trace, kind, scene)),
     )
+
+
+def _hint(trace: "vizcore.Trace", kind: str) -> str:
+    """How the picture is made, and what it does not show."""
+    lines = [
+        _(
+            "Attention rollout: in each layer half of a place is what was there before, half what "
+            "the mean of all heads brings. It follows attention alone, not what the values hold."
+        )
+    ]
+    if kind == "decoder" and len(trace.layers(kind)) > OPENING_LAYER + 1:
+        lines.append(
+            _(
+                "In a deep decoder all of it ends at the earliest tokens, whatever the text: so "
+                "the picture begins at an early layer."
+            )
+        )
+    return " ".join(lines)
 
 
 def _opened(trace: "vizcore.Trace", kind: str, scene: Scene) -> dict[str, list[int]]:

@@ -75,6 +75,13 @@ def test_a_kind_in_the_address_is_opened(translator: str) -> None:
     assert app.markdown[0].value.startswith("**Encoder, layer 1, head 2**")
 
 
+def test_where_a_token_looks_is_said_once() -> None:
+    scene = {"model": "minilm-l6", "text": "a b c", "token": "2"}
+    assert "looks most at" in opened(**scene).markdown[0].value
+    for seen in ("lines", "text", "numbers"):  # these say it themselves
+        assert "looks most at" not in opened(**scene, seen=seen).markdown[0].value
+
+
 def test_of_a_hybrid_network_only_the_layers_with_attention_can_be_picked(tmp_path: Path) -> None:
     folder = save(tiny_network("jamba"), tmp_path)
     app = opened(model=str(folder), text="one two three", layer="3")

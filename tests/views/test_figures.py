@@ -216,6 +216,22 @@ def test_labels_thin_out_until_each_has_room() -> None:
     assert len(trace(heatmap(map).figure, "query labels").y) == 20
 
 
+def test_query_tokens_take_the_room_that_they_need() -> None:
+    values = np.eye(2)
+    short = heatmap(a_map(values, "ab", "ab")).figure.layout.xaxis.domain[0]
+    chinese = heatmap(a_map(values, ["医生", "护士"], "ab")).figure.layout.xaxis.domain[0]
+    long = heatmap(a_map(values, ["a" * 14, "b" * 40], "ab")).figure.layout.xaxis.domain[0]
+    assert short < chinese < long <= 0.2
+
+
+def test_a_title_says_what_is_shown_unless_it_is_attention() -> None:
+    values = [[-0.5, 0.25]]
+    assert heatmap(a_map(values, "a", "ab", layer=3)).title == "Layer 3"
+    difference = a_map(values, "a", "ab", layer=3, quantity="difference of attention")
+    assert heatmap(difference).title == "Difference of attention, layer 3"
+    assert heatmap(a_map(values, "a", "ab", quantity="rollout")).title == "Rollout"
+
+
 def test_a_highlighted_row_keeps_its_label_among_fewer() -> None:
     (map,) = attention_maps(1, 1, 64)
     shown = trace(heatmap(map, row=10).figure, "query labels").y

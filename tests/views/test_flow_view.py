@@ -126,7 +126,7 @@ def settled(page: Any) -> None:
 def told(page: Any, shown: Any) -> dict[str, float]:
     """The parts that the status line names: for each token its share."""
     settled(page)
-    text = re.sub("[\u2068\u2069]", "", shown.locator(".status").text_content())
+    text = re.sub("[\u2068\u2069“”]", "", shown.locator(".status").text_content())
     parts = re.findall(r"(\S+) (>? ?[\d.]+) %", text.split(": ", 1)[1])
     return {token: 0.995 if ">" in share else float(share) / 100 for token, share in parts}
 
@@ -229,12 +229,12 @@ def test_pointing_shows_a_place_and_a_click_keeps_it(quiet_page: Any, tmp_path: 
     shown = opened(quiet_page, tmp_path, flow_view(maps(2, 3), token=None, height=300))
     status = shown.locator(".status")
     assert status.text_content().startswith("Each line is what one layer takes")
-    x, y = point(quiet_page, shown, "\u2068t2\u2069 (2) after layer 0 comes from: ")
+    x, y = point(quiet_page, shown, "“\u2068t2\u2069” (2) after layer 0 comes from: ")
     agrees(told(quiet_page, shown), rolled([m for m in maps(2, 3) if m.layer == 0], 0.5)[2])
     quiet_page.mouse.click(x, y)
     quiet_page.mouse.move(0, 0)
     settled(quiet_page)
-    assert status.text_content().startswith("\u2068t2\u2069 (2) after layer 0")
+    assert status.text_content().startswith("“\u2068t2\u2069” (2) after layer 0")
     assert quiet_page.evaluate("() => window.picked") == [{"layer": 0, "token": 2, "way": "into"}]
     shown.locator(".everything").click()
     settled(quiet_page)
@@ -255,7 +255,7 @@ def test_arrow_keys_move_over_places_enter_keeps_one_and_escape_lets_it_go(
         quiet_page.keyboard.press(key)
     settled(quiet_page)
     status = shown.locator(".status")
-    assert status.text_content().startswith("\u2068t3\u2069 (3) after layer 1 comes from: ")
+    assert status.text_content().startswith("“\u2068t3\u2069” (3) after layer 1 comes from: ")
     assert quiet_page.evaluate("() => window.picked") == [{"layer": 1, "token": 3, "way": "into"}]
     quiet_page.keyboard.press("Escape")
     settled(quiet_page)
@@ -354,6 +354,6 @@ def test_a_host_that_answers_late_does_not_take_back_the_next_choice(
         quiet_page.mouse.move(0, 0)
         quiet_page.locator(".threshold").focus()
         settled(quiet_page)
-        assert status.text_content().startswith(f"\u2068t{expected}\u2069 ({expected}) after")
+        assert status.text_content().startswith(f"“\u2068t{expected}\u2069” ({expected}) after")
     quiet_page.evaluate("() => window.cleanup()")
     assert quiet_page.evaluate("() => document.getElementById('el').childNodes.length") == 0

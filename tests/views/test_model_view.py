@@ -237,6 +237,7 @@ def test_a_source_is_asked_for_the_kind_and_read_one_map_at_a_time() -> None:
 def test_of_plain_maps_only_those_of_the_kind_are_shown() -> None:
     maps = [*attention_maps(1, 2, 3), *attention_maps(2, 2, 3, kind="encoder")]
     assert model_view(maps, kind="encoder").title == "Attention, 2 layers × 2 heads"
+    assert model_view(attention_maps(1, 1, 3)).title == "Attention, 1 layer × 1 head"
 
 
 def test_with_a_large_picture_the_first_head_is_in_it_unless_another_is_selected() -> None:

@@ -23,7 +23,14 @@ LABEL_PITCH = 17
 """Labels are at least so many pixels apart, else every second one is left out, and so on."""
 
 LABEL_SHARE = 0.2
-"""The part of the figure's width that holds the query tokens."""
+"""The most of the figure's width that the query tokens take."""
+
+LETTER_WIDTH = 8
+LABEL_MARGIN = 18
+"""Pixels of a Latin letter, and beside a label."""
+
+FONT = "'Source Sans', system-ui, sans-serif"
+"""The app's, where that is there."""
 
 POINTS_A_LABEL = 4
 """So many points make a label selectable: pointing finds what is within `hoverdistance` of it."""
@@ -60,6 +67,7 @@ class Axis:
     spans: list[str]
     every: int
     pitch: float
+    widest: int
 
     @classmethod
     def of(cls, tokens: Sequence[str], block: int, *, room: int, word: str, plural: str) -> "Axis":
@@ -77,6 +85,7 @@ class Axis:
             spans=spans,
             every=max(1, int(np.ceil(LABEL_PITCH / pitch))),
             pitch=pitch,
+            widest=max((_width(_cut(tokens[start])) for start in starts), default=0),
         )
 
     @property
@@ -100,12 +109,15 @@ def literal(token: str) -> str:
 
 
 def _cut(token: str) -> str:
-    width = 0
-    for index, letter in enumerate(token):
-        width += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-        if width > MAX_LABEL_WIDTH:
+    for index in range(len(token)):
+        if _width(token[: index + 1]) > MAX_LABEL_WIDTH:
             return token[:index] + "…"
     return token
+
+
+def _width(text: str) -> int:
+    """In Latin letters."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def query_points(queries: Axis) -> go.Scatter:
@@ -160,6 +172,7 @@ def layout(
     style: Style,
     *,
     height: int,
+    room: int,
     pinned: int | None = None,
 ) -> dict[str, object]:
     """Plotly's layout: the map's axes, and those of what is written beside them.
@@ -170,12 +183,15 @@ def layout(
         keys: the columns.
         style: colours.
         height: of the figure, in pixels.
+        room: how wide the cells together will be, about, in pixels.
         pinned: the column whose label stands out.
     """
     n_rows, n_columns = len(queries.labels), len(keys.labels)
     shown = keys.shown_with(pinned)
     longest = max((len(keys.labels[place]) for place in shown), default=0)
-    horizontal = longest * 8 < keys.pitch * keys.every
+    horizontal = longest * LETTER_WIDTH < keys.pitch * keys.every
+    beside = LETTER_WIDTH * queries.widest + LABEL_MARGIN
+    labels = min(LABEL_SHARE, beside / (beside + room))
     slanted = keys.pitch * keys.every >= 24
     bare = {"showgrid": False, "zeroline": False, "showline": False, "ticks": ""}
     # Beside the axis, not in the title: a host that has a title of its own takes ours away.
@@ -195,7 +211,7 @@ def layout(
         },
         "height": height,
         "margin": {"l": 34, "r": 10, "t": 70, "b": 10},
-        "font": {"size": FONT_SIZE, "color": style.text},
+        "font": {"size": FONT_SIZE, "color": style.text, "family": FONT},
         "paper_bgcolor": style.background,
         "plot_bgcolor": style.background,
         "hoverdistance": 30,
@@ -207,7 +223,7 @@ def layout(
         # what can be read beside them is on an axis of its own.
         "xaxis": {
             **bare,
-            "domain": [LABEL_SHARE, 1],
+            "domain": [labels, 1],
             "range": [-0.5, n_columns - 0.5],
             "tickvals": np.arange(n_columns),
             "ticktext": keys.spans,
@@ -215,7 +231,7 @@ def layout(
         },
         "xaxis2": {
             **bare,
-            "domain": [0, LABEL_SHARE],
+            "domain": [0, labels],
             "range": [0, 1.03],
             "fixedrange": True,
             "showticklabels": False,
@@ -250,5 +266,7 @@ def layout(
 
 
 def title_of(map: AttentionMap) -> str:
-    """The map's name as a title."""
-    return map.name[:1].upper() + map.name[1:]
+    """What a map shows, and of what: "Layer 3, head 2", "Difference of attention, layer 3"."""
+    plain = map.quantity in ("attention", map.name)
+    name = map.name if plain else f"{map.quantity}, {map.name}"
+    return name[:1].upper() + name[1:]

@@ -15,6 +15,7 @@ from functools import cache
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
+from vizcore.views.figure_axes import Style
 from vizcore.views.page import document
 
 
@@ -54,8 +55,14 @@ class FigureView:
         )
 
     def to_html(self) -> str:
-        """A complete HTML page."""
-        return document(self.title, self._repr_html_())
+        """A complete HTML page, light or dark as the figure is."""
+        # The page has that title already.
+        bare = go.Figure(self.figure)
+        if bare.layout.title.text:
+            bare.update_layout(title=None, margin_t=10)
+        scheme = "dark" if self.background == Style.of(True).page else "light"
+        shown = FigureView(bare, self.title, self.background)
+        return document(self.title, shown._repr_html_(), scheme=scheme)
 
 
 # The text runs as a function's body with `define` and `module` shadowed, or a page with a module

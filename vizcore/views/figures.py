@@ -88,7 +88,7 @@ def heatmap(
     chosen = None if row is None else row // queries.block
     pinned = None if column is None else column // keys.block
     figure = go.Figure(
-        layout=layout(map, queries, keys, style, height=height, pinned=pinned)
+        layout=layout(map, queries, keys, style, height=height, room=room, pinned=pinned)
         | {"shapes": _highlights(chosen, pinned, cells.values.shape, style)},
         data=[
             query_points(queries),

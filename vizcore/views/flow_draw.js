@@ -10,10 +10,10 @@ const TOP = 31;
 const BOTTOM = 4;
 
 /** Rows are not drawn closer than this; where they would be, some are folded away. */
-export const MIN_PITCH = 8.5;
-const FOLDED_PITCH = 13;
+export const MIN_PITCH = 10.5;
+const FOLDED_PITCH = 14;
 const MAX_PITCH = 64;
-const MAX_STEP = 150;
+const MAX_STEP = 260;
 
 /**
  * Which rows are shown, and where.
@@ -26,14 +26,14 @@ export function arrange({ width, height, nTokens, nColumns }, importance, always
   const room = Math.max(height - TOP - BOTTOM, 60);
   let rows = Array.from({ length: nTokens }, (_, row) => row);
   if (room / nTokens < MIN_PITCH) {
-    // A fold takes half a row, and there can be as many as there are rows.
-    const most = Math.max(Math.floor(room / (FOLDED_PITCH * 1.35)), 4);
     const wanted = [...new Set([...always, ...[...rows].sort((one, other) => importance(other) - importance(one))])];
-    rows = wanted.slice(0, most).sort((one, other) => one - other);
+    // As many as there is room for; a fold takes half a row.
+    let most = Math.min(Math.floor(room / FOLDED_PITCH), nTokens - 1);
+    do rows = wanted.slice(0, most).sort((one, other) => one - other);
+    while (most-- > 4 && room / (rows.length + 0.5 * foldsOf(rows, nTokens).length) < FOLDED_PITCH);
   }
-  const folds = rows.filter((row, place) => row > (place ? rows[place - 1] + 1 : 0));
-  const folded = rows[rows.length - 1] < nTokens - 1 ? 1 : 0;
-  const pitch = Math.min(room / (rows.length + 0.5 * (folds.length + folded)), MAX_PITCH);
+  const folds = foldsOf(rows, nTokens);
+  const pitch = Math.min(room / (rows.length + 0.5 * folds.length), MAX_PITCH);
   const y = new Float32Array(nTokens).fill(-1);
   let at = TOP;
   for (const row of rows) {
@@ -44,9 +44,14 @@ export function arrange({ width, height, nTokens, nColumns }, importance, always
   const step = Math.min((width - LEFT - RIGHT) / Math.max(nColumns - 1, 1), MAX_STEP);
   return {
     width, height, left: LEFT, top: TOP, pitch, step, rows, y,
-    font: Math.min(Math.max(pitch * 1.08, 9), 14),
-    folds: folded ? [...folds, nTokens] : folds,
+    font: Math.min(Math.max(pitch * 0.95, 9), 14),
+    folds,
   };
+}
+
+/** The rows before which others are folded away. @param {number[]} rows @param {number} nTokens */
+function foldsOf(rows, nTokens) {
+  return [...rows, nTokens].filter((row, place) => row > (place ? rows[place - 1] + 1 : 0));
 }
 
 /** The place under a point, or null. @param {FlowStage} stage @param {number} nColumns @param {number} x @param {number} y @returns {FlowPlace | null} */

@@ -12,7 +12,7 @@ import { arrange, draw, percent, placeAt } from "./flow_draw.js";
 import { readFlow } from "./flow_numbers.js";
 import { guard } from "./guard.js";
 import { find } from "./parts.js";
-import { fill } from "./words.js";
+import { bare, fill } from "./words.js";
 
 const MARKUP = `
 <div class="controls">
@@ -155,6 +155,7 @@ class FlowView {
     find(this.root, "[data-way=outOf]", HTMLElement).textContent = texts.outOf;
     find(this.root, ".ways", HTMLElement).setAttribute("aria-label", texts.way);
     find(this.root, ".everything", HTMLElement).textContent = texts.everything;
+    this.residual.title = texts.residualHint;
     find(this.root, ".residual + span", HTMLElement).textContent = fill(texts.residual, { share: Math.round(100 * data.residual) });
     find(this.root, "label:has(.sink) span", HTMLElement).textContent = texts.sink;
     this.sink.replaceChildren(
@@ -241,7 +242,7 @@ class FlowView {
       return;
     }
     const [column, row] = place;
-    const name = (/** @type {number} */ token) => `\u2068${tokens[token]}\u2069`;
+    const name = (/** @type {number} */ token) => `\u2068${bare(tokens[token])}\u2069`;
     const other = shares[this.way === "into" ? 0 : data.layers.length];
     const list = Array.from(other.keys())
       .sort((one, two) => other[two] - other[one])

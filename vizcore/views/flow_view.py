@@ -31,6 +31,10 @@ TEXTS = {
     "outOf": "What flows out of it",
     "way": "Direction",
     "residual": "Residual stream counts {share} %",
+    "residualHint": (
+        "What was there before a layer is still there after it: that counts so much, and what the "
+        "layer's attention brings counts the rest."
+    ),
     "sink": "First token",
     "sinkIn": "left in",
     "sinkGrey": "greyed",
@@ -43,11 +47,11 @@ TEXTS = {
         "Attention of {tokens} tokens through {layers} layers. Arrow keys move over places, Enter "
         "chooses one, Escape shows everything."
     ),
-    "placeInput": "{token} ({position}), as it enters",
-    "place": "{token} ({position}) after layer {layer}",
+    "placeInput": "“{token}” ({position}), as it enters",
+    "place": "“{token}” ({position}) after layer {layer}",
     "fromWhom": "{place} comes from: {list}",
     "toWhom": "{place} goes into, after the last layer: {list}",
-    "part": "{token} {share}",
+    "part": "“{token}” {share}",
     "nowhere": "no token 0.5 % or more",
     "overview": (
         "Each line is what one layer takes from another token. Point at a place to see what flows "

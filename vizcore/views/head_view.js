@@ -86,6 +86,8 @@ class HeadView {
     this.held = null;
     /** @type {Place | null} */
     this.pointed = null;
+    /** What is held, until it has been scrolled to. @type {Place | null} */
+    this.unseen = null;
     /** @type {{ of: unknown[], lines: Lines } | null} */
     this.chosen = null;
     this.visible = false;
@@ -141,7 +143,7 @@ class HeadView {
       this.panel.on = new Set(data.on);
       this.write(data);
       await this.show(data.shown);
-      if (this.held) this.reveal(this.held.side, this.held.token);
+      this.unseen = this.held;
     }
     this.redraw();
   }
@@ -211,6 +213,8 @@ class HeadView {
     const { queryTokens: queries, keyTokens: keys } = data;
     const box = sizes(stage, this.canvas, { queries, keys, nHeads: heads.length, font: theme.font });
     lay(stage, this.columns, box);
+    if (this.unseen) stage.scrollTop = (this.unseen.token + 0.5) * box.rowHeight - stage.clientHeight / 2;
+    this.unseen = null;
     dress(stage, this.columns, box.rowHeight, { rows, heads, colours, place, held: this.held, close, lines });
     const nothing = lines.n === 0 && !(this.sink === "grey" && lines.sinkShare);
     find(this.root, ".says", HTMLElement).textContent = this.panel.says(nothing);

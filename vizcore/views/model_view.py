@@ -163,7 +163,8 @@ def _places(heads: Sequence[head_facts.HeadFacts]) -> dict[NamedHead, int]:
 
 def _count(places: Iterable[NamedHead]) -> str:
     layers, heads = (set(axis) for axis in zip(*places, strict=True))
-    return f"{len(layers)} layers × {len(heads)} heads"
+    counted = ((len(layers), "layer"), (len(heads), "head"))
+    return " × ".join(f"{n} {name}{'' if n == 1 else 's'}" for n, name in counted)
 
 
 def _heads(

@@ -62,12 +62,19 @@ class View:
         return document(self.title, self._repr_html_())
 
 
-def document(title: str, body: str) -> str:
-    """A complete HTML page, for a file, with that title above that body."""
+def document(title: str, body: str, *, scheme: str | None = None) -> str:
+    """A complete HTML page, for a file, with that title above that body.
+
+    Args:
+        title: one line.
+        body: HTML.
+        scheme: "light" or "dark", for what cannot be both; None: as the reader's system is.
+    """
     # A lone surrogate is no character, and no file can hold it.
     title = html.escape(title.encode("utf-8", "replace").decode("utf-8"))
+    marked = "" if scheme is None else f' class="{scheme}"'
     return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<!doctype html>\n<html lang="en"{marked}>\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n<style>\n{(FOLDER / 'page.css').read_text('utf-8')}</style>\n"
         f"</head>\n<body>\n<main>\n<h1>{title}</h1>\n{body}</main>\n</body>\n</html>\n"

@@ -243,7 +243,7 @@ class ScatterView {
     this.canvas.hidden = index < 0;
     detail.querySelector(".missing")?.remove();
     if (index < 0) {
-      if (point) detail.append(part("p", "missing quiet", data.texts.noMap));
+      detail.append(part("p", "missing quiet", point ? data.texts.noMap : data.texts.mapHint));
       return;
     }
     const theme = readTheme(this.root, data.colours, maps.low < 0);

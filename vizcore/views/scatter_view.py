@@ -36,6 +36,7 @@ TEXTS = {
     "ofKind": "{kind} layer {layer} · head {head}",
     "score": "{name} {value}",
     "ownScale": "the map: colours up to its largest weight",
+    "mapHint": "The map of the head that you point at is drawn here.",
     "noMap": "There is no map of this head on this page.",
     "label": (
         "{n} heads: {x} across, {y} up. Arrow keys move to the nearest head, Enter opens it."

@@ -27,7 +27,6 @@ export class RunningView {
     this.title = part("p", "title");
     this.text = part("div", "text");
     this.text.setAttribute("role", "toolbar");
-    this.text.dir = "auto";
     this.marks = document.createElement("canvas");
     this.marks.className = "marks";
     this.marks.setAttribute("aria-hidden", "true");
@@ -45,6 +44,7 @@ export class RunningView {
     this.title.textContent = title;
     this.title.hidden = !title;
     this.text.setAttribute("aria-label", label);
+    this.text.dir = direction(pieces.filter((_, token) => !(flags[token] & QUIET)).join(""));
     this.tokens = pieces.map((piece, token) => {
       const made = part("span", flags[token] & QUIET ? "token special" : "token", piece);
       made.setAttribute("role", "button");
@@ -146,6 +146,14 @@ export class RunningView {
     }
     return best;
   }
+}
+
+/** Letters that are written from right to left: Hebrew, Arabic and their neighbours. */
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
+/** Where a text begins: its first letter says so. @param {string} text */
+function direction(text) {
+  return RIGHT_TO_LEFT.test(text.match(/\p{L}/u)?.[0] ?? "") ? "rtl" : "ltr";
 }
 
 /** Relative luminance after WCAG 2. @param {ArrayLike<number>} rgb */

@@ -59,7 +59,7 @@ TEXTS = {
     "held": "held (click again to let go)",
     "ownMost": "its largest",
     "average": "largest average",
-    "masked": "cannot be looked at (masked)",
+    "masked": "pale: cannot be looked at (masked)",
     "undefined": "not a number",
     "greyed": "first token",
     "away": "The first token is left out; what is left of each token's weights is scaled up to 1.",

@@ -52,7 +52,7 @@ TEXTS = {
     "keep": "First token: as it is",
     "renormalise": "First token: left out, rest scaled up",
     "masked": "masked",
-    "undefined": "not a number",
+    "undefined": "not a number, or infinite",
     "tooLittle": "leaves less than {least}",
     "block": "each cell: {block} × {block} tokens",
     "noFiner": "each cell: {block} × {block} tokens (all that this page holds)",
