@@ -52,7 +52,13 @@ if TYPE_CHECKING:
     from vizcore.head_metrics import head_scores
     from vizcore.layer_vectors import layer_features
     from vizcore.lenses import LogitLens, logit_lens
-    from vizcore.likelihood import score, score_stream, surprisal, trace_surprisal
+    from vizcore.likelihood import (
+        score,
+        score_stream,
+        surprisal,
+        surprisal_stream,
+        trace_surprisal,
+    )
     from vizcore.loading import load
     from vizcore.map_metrics import map_scores
     from vizcore.maps import AttentionMap, HasMaps
@@ -102,6 +108,7 @@ if TYPE_CHECKING:
         rotary_factors,
     )
     from vizcore.views.scatter_view import head_scatter
+    from vizcore.views.sentence_figures import sentence_curves
     from vizcore.views.sentences_view import sentences_view
     from vizcore.views.steps_view import steps_view
     from vizcore.views.text_view import text_view
@@ -234,10 +241,12 @@ __all__ = [
     "sampling_table",
     "score",
     "score_stream",
+    "sentence_curves",
     "sentences_view",
     "side_by_side",
     "steps_view",
     "surprisal",
+    "surprisal_stream",
     "text_view",
     "tile_view",
     "tokens_view",
@@ -278,7 +287,13 @@ _HOME = {
     "vizcore.frames": ("Frame", "head_to_watch", "playback"),
     "vizcore.head_metrics": ("head_scores",),
     "vizcore.layer_vectors": ("layer_features",),
-    "vizcore.likelihood": ("score", "score_stream", "surprisal", "trace_surprisal"),
+    "vizcore.likelihood": (
+        "score",
+        "score_stream",
+        "surprisal",
+        "surprisal_stream",
+        "trace_surprisal",
+    ),
     "vizcore.loading": ("load",),
     "vizcore.map_metrics": ("map_scores",),
     "vizcore.maps": ("AttentionMap", "HasMaps"),
@@ -325,6 +340,7 @@ _HOME = {
         "rotary_factors",
     ),
     "vizcore.views.scatter_view": ("head_scatter",),
+    "vizcore.views.sentence_figures": ("sentence_curves",),
     "vizcore.views.sentences_view": ("sentences_view",),
     "vizcore.views.steps_view": ("steps_view",),
     "vizcore.views.tile_view": ("tile_view",),

@@ -129,7 +129,7 @@ def ask(
             else:
                 output = _run_trunk(network, trunk, batch.inputs)
                 rows = output.last_hidden_state.flatten(0, 1)[batch.places]
-        step = max(1, LOGITS_AT_ONCE // _n_logits(network))
+        step = max(1, LOGITS_AT_ONCE // n_logits(network))
         for start in range(0, len(rows), step):
             logits = rows[start : start + step]
             if trunk is not None:
@@ -198,5 +198,6 @@ def _head(
     return logits
 
 
-def _n_logits(network: Any) -> int:
+def n_logits(network: Any) -> int:
+    """How many logits a row has: the size of the vocabulary, as the head has it."""
     return int(network.get_output_embeddings().weight.shape[0])

@@ -7,18 +7,29 @@ are never all in memory. Not for encoders, which see the token that they are ask
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 
-from vizcore.errors import MissingHeadError
-from vizcore.fast_copies import Precision, RoundingError
+from vizcore.asked_rows import n_logits
+from vizcore.errors import MissingHeadError, SelectionError
+from vizcore.fast_copies import Precision, RoundingError, runner_of
 from vizcore.masked_likelihood import Masking
 from vizcore.model import Model
 from vizcore.sentence_scores import scorer_of
-from vizcore.sentences import beginning_of_text, windows
+from vizcore.sentences import Passage, beginning_of_text, passages, windows
+from vizcore.token_scores import token_scores
+from vizcore.token_words import special_ids
 from vizcore.trace import Trace
+from vizcore.word_likelihood import (
+    Spaces,
+    check_spaces,
+    word_beginnings,
+    word_table,
+    words_moved,
+)
 
 POSITIONS_AT_ONCE = 128
 """How many rows of logits are held at a time."""
@@ -109,7 +120,7 @@ def score_stream(
     )
     rounding: RoundingError | None = None
     for start, texts, prefixes in windows(sentences, given):
-        scores, error = scorer(texts, prefixes, start)
+        scores, error = scorer.answers(scorer.prepare(texts, prefixes, start))
         rounding = rounding or error
         table = _score_table(texts, [answers.log_probabilities for answers in scores])
         if rounding is not None:
@@ -132,24 +143,41 @@ def _score_table(sentences: list[str], scores: list[np.ndarray]) -> pd.DataFrame
     )
 
 
-def surprisal(model: Model, text: str, *, bos: bool | None = None) -> pd.DataFrame:
-    """How surprised a decoder is by each token of a text, given those before it.
+def surprisal(
+    model: Model,
+    text: str,
+    *,
+    bos: bool | None = None,
+    by: Literal["token", "word"] = "token",
+    spaces: Spaces = "leading",
+) -> pd.DataFrame:
+    """How surprised a decoder is by each token, or each word, of a text, given those before it.
 
     Args:
         model: a model that reads from left to right and has a language-model head.
         text: the text.
         bos: None leaves the beginning-of-text token to the tokenizer; True puts it in front (it
             gets a row too); False takes away the one that the tokenizer put there.
+        by: "token", or "word": the sums over the pieces of each word.
+        spaces: of words, if the tokenizer writes a space into the piece after it: "leading" counts
+            it to the word after it, as the tokenizer has it; "trailing" to the word before, so that
+            a word pays for its own end (Pimentel & Meister 2024; Oh & Schuler 2024).
 
     Returns:
-        One row a token: token, token_id, log_probability (nats, natural logarithm), surprisal
-        (bits, -log2 of the probability), rank (1 for the likeliest). A first token with nothing
-        before it is not scored: its values are missing.
+        By token, one row a token: token, token_id, log_probability (nats, natural logarithm),
+        surprisal (bits, -log2 of the probability), rank (1 for the likeliest). A first token with
+        nothing before it is not scored: its values are missing.
+        By word, one row a word: word, n_tokens, log_probability, surprisal. A word of which a token
+        is not scored has missing values; a beginning-of-text token has no row.
 
     Raises:
         MissingHeadError: if the model does not predict the next token.
         TextError: if the text cannot be run.
+        SelectionError: if `bos` is asked for and the tokenizer has none, or if spaces are to be
+            moved and the tokenizer has no leading ones.
     """
+    if by != "token":
+        return next(surprisal_stream(model, [text], bos=bos, by=by, spaces=spaces))
     ids = model.encode(text)
     if bos is not None:
         beginning = beginning_of_text(model)
@@ -158,17 +186,81 @@ def surprisal(model: Model, text: str, *, bos: bool | None = None) -> pd.DataFra
     return trace_surprisal(model.trace(ids))
 
 
+def surprisal_stream(
+    model: Model,
+    texts: Iterable[str],
+    *,
+    bos: bool | None = None,
+    by: Literal["token", "word"] = "token",
+    spaces: Spaces = "leading",
+    precision: Precision = "exact",
+) -> Iterator[pd.DataFrame]:
+    """The surprisal of many texts, run together: for corpora, and for generators.
+
+    Arguments and errors as `surprisal` and `score`.
+
+    Yields:
+        For each text a table as `surprisal` returns it, in the order of the texts.
+    """
+    if by not in ("token", "word"):
+        raise SelectionError(f'Surprisal is by "token" or by "word", not by {by!r}.')
+    check_spaces(spaces)
+    _check_reads_on(model)
+    runner = runner_of(model, precision)
+    among = None
+    if by == "word" and spaces == "trailing":
+        among = word_beginnings(model, n_logits(model.network))
+    for start, window, _ in windows(texts, None):
+        run = passages(model, window, start=start, bos=bos)
+        if among is not None:  # how likely a word begins after the last token is asked, too
+            run = [Passage((*one.ids, one.ids[0]), one.first) for one in run]
+        answers = token_scores(model, run, runner=runner, ranks=by == "token", among=among)
+        for text, passage, its in zip(window, run, answers, strict=True):
+            log_probability = np.full(len(passage.ids), math.nan)
+            log_probability[passage.first :] = its.log_probabilities
+            if by == "token":
+                ids = list(passage.ids)
+                ranks: list[Any] = [pd.NA] * passage.first
+                ranks += [] if its.ranks is None else its.ranks.tolist()
+                yield _token_table(model.labels(ids), ids, log_probability, ranks)
+                continue
+            ids = list(passage.ids) if among is None else list(passage.ids[:-1])
+            values = log_probability[: len(ids)]
+            tokenizer: Any = model.tokenizer
+            if among is not None and its.masses is not None:
+                masses = np.full(len(ids) + 1, math.nan)
+                masses[passage.first :] = its.masses
+                values = words_moved(ids, values, masses, among, special_ids(tokenizer))
+            yield word_table(model, text, ids, values)
+
+
+def _check_reads_on(model: Model) -> None:
+    """Refuse a model that does not read one text from left to right."""
+    if model.kind == "encoder":
+        raise MissingHeadError(
+            f"{model.name} is an encoder: it sees the whole text at once, so no token comes as a "
+            "surprise to it. Use a model that reads from left to right, such as "
+            '"smollm2-135m".'
+        )
+    if model.kind == "encoder-decoder":
+        raise SelectionError(
+            f"{model.name} is an encoder-decoder: what surprises it is a target, given a source. "
+            "Use trace_surprisal(model.trace(source, target))."
+        )
+    if not model.has_head:
+        raise MissingHeadError(
+            f"{model.name} has no language-model head, so it has no logits and predicts no tokens. "
+            'Load a model with one, such as "smollm2-135m".'
+        )
+
+
 def trace_surprisal(trace: Trace) -> pd.DataFrame:
     """The same for a text that has been run already; of an encoder-decoder, for its target.
 
     Returns and raises as `surprisal`.
     """
     if trace.model.kind == "encoder":
-        raise MissingHeadError(
-            f"{trace.model.name} is an encoder: it sees the whole text at once, so no token comes "
-            "as a surprise to it. Use a model that reads from left to right, such as "
-            '"smollm2-135m".'
-        )
+        _check_reads_on(trace.model)
     ids = trace.source_ids if trace.target_ids is None else trace.target_ids
     tokens = trace.source_tokens if trace.target_tokens is None else trace.target_tokens
     scores = [(math.nan, math.nan)]
@@ -180,12 +272,19 @@ def trace_surprisal(trace: Trace) -> pd.DataFrame:
         ranks = (logits > actual).sum(dim=1) + 1
         scores += zip(log_probabilities.tolist(), ranks.tolist(), strict=True)
     log_probability = np.array([score for score, _ in scores])
+    ranked = [pd.NA if math.isnan(rank) else rank for _, rank in scores]
+    return _token_table(tokens, ids, log_probability, ranked)
+
+
+def _token_table(
+    tokens: list[str], ids: list[int], log_probability: np.ndarray, ranks: list[Any]
+) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "token": tokens,
             "token_id": ids,
             "log_probability": log_probability,
             "surprisal": -log_probability / math.log(2),
-            "rank": pd.array([pd.NA if math.isnan(rank) else rank for _, rank in scores], "Int64"),
+            "rank": pd.array(ranks, "Int64"),
         }
     )

@@ -39,6 +39,11 @@ class Cloze:
     asked: tuple[int, ...]
     hidden: tuple[tuple[int, ...], ...]
 
+    @property
+    def scored(self) -> tuple[int, ...]:
+        """The tokens that are scored."""
+        return tuple(self.ids[place] for place in self.asked)
+
 
 def clozes(
     model: Model,

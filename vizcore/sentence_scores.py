@@ -23,19 +23,22 @@ Scored = tuple[list[Answers], RoundingError | None]
 
 @dataclass(frozen=True, eq=False)
 class SentenceScorer:
-    """Scores windows of sentences; called with the sentences, what each is given, and the number
-    of the first of them."""
+    """Scores sentences with one model.
+
+    Args:
+        model: the model.
+        runner: what runs it.
+        prepare: sentences, what each is given, the number of the first → what is run for each.
+        run: that → what the model expected of each.
+    """
 
     model: Model
     runner: Runner
     prepare: Callable[[Sequence[str], Sequence[str] | None, int], Sequence[Any]]
     run: Callable[..., list[Answers]]
 
-    def __call__(
-        self, sentences: Sequence[str], given: Sequence[str] | None, start: int = 0
-    ) -> Scored:
+    def answers(self, prepared: Sequence[Any]) -> Scored:
         """What the model expected of each sentence, and how far that is rounded, if it is."""
-        prepared = self.prepare(sentences, given, start)
         found = self.run(self.model, prepared, runner=self.runner)
         if not self.runner.half:
             return found, None

@@ -39,6 +39,11 @@ class Passage:
         return self.ids[:-1]
 
     @property
+    def scored(self) -> tuple[int, ...]:
+        """The tokens that are scored."""
+        return self.ids[self.first :]
+
+    @property
     def n_scored(self) -> int:
         """How many of its tokens are scored."""
         return len(self.ids) - self.first

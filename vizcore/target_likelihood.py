@@ -29,6 +29,11 @@ class Translated:
     read: tuple[int, ...]
     said: tuple[int, ...]
 
+    @property
+    def scored(self) -> tuple[int, ...]:
+        """The tokens that are scored."""
+        return self.said
+
 
 def translated(
     model: Model, targets: Sequence[str], sources: Sequence[str], *, start: int

@@ -30,6 +30,10 @@ TOKENS_AT_ONCE = 512
 """How many tokens are run in one forward pass, if one passage does not have more."""
 WORTH_A_TREE = 0.95
 """A tree is packed if it has at most this share of the tokens that would be run without."""
+CHEAP_TRIAL = 64
+"""A trial of so many tokens is always made."""
+WORTH_A_TRIAL = 8
+"""A longer one only if so many times as many tokens are to be run."""
 Way = Literal["tree", "batch", "single"]
 
 
@@ -144,14 +148,20 @@ def way_of(model: Model, passages: Sequence[Passage]) -> Way:
     """The quickest way to run these passages that gives what they have by themselves."""
     if len(passages) == 1:
         return "single"
-    longest = max(len(passage.run) for passage in passages)
-    can = _tried(model, 1 << max(4, (longest - 1).bit_length()))
+    lengths = [len(passage.run) for passage in passages]
+    n_in_tree = n_tokens_of_tree(passages)
+    shares = n_in_tree <= WORTH_A_TREE * sum(lengths)
+    if not shares and min(lengths) > TOKENS_AT_ONCE // 2:
+        return "single"  # nothing to share, and no two fit into one batch
+    size = 1 << max(4, (max(lengths) - 1).bit_length())
+    if size > CHEAP_TRIAL and sum(lengths) < WORTH_A_TRIAL * size:
+        return "single"
+    can = _tried(model, size)
     if can == "tree":
         padded = sum(
-            len(members) * len(passages[members[-1]].run)
-            for members in _batches(passages, TOKENS_AT_ONCE)
+            len(members) * lengths[members[-1]] for members in _batches(passages, TOKENS_AT_ONCE)
         )
-        if n_tokens_of_tree(passages) > WORTH_A_TREE * padded:
+        if n_in_tree > WORTH_A_TREE * padded:
             return "batch"
     return can
 
