@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         trace_surprisal,
     )
     from vizcore.loading import load
+    from vizcore.long_text import TextLikelihood, text_likelihood
     from vizcore.map_metrics import map_scores
     from vizcore.maps import AttentionMap, HasMaps
     from vizcore.metrics import wilson_interval
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from vizcore.sampling import Sampling, sampling_table
     from vizcore.score_tables import accuracy_table, metric_table
     from vizcore.sentence_columns import SideBySide, side_by_side
+    from vizcore.sentence_pairs import minimal_pairs
     from vizcore.spans import by_sentences, by_spans, by_words
     from vizcore.steps import AttentionSteps, attention_steps
     from vizcore.tap import AttentionCall, Recorder
@@ -164,6 +166,7 @@ __all__ = [
     "SideBySide",
     "Task",
     "TextError",
+    "TextLikelihood",
     "TextTooLongError",
     "Trace",
     "TrainingError",
@@ -216,6 +219,7 @@ __all__ = [
     "mean_map",
     "mean_over_texts",
     "metric_table",
+    "minimal_pairs",
     "model_view",
     "neuron_view",
     "paired_table",
@@ -247,6 +251,7 @@ __all__ = [
     "steps_view",
     "surprisal",
     "surprisal_stream",
+    "text_likelihood",
     "text_view",
     "tile_view",
     "tokens_view",
@@ -295,6 +300,7 @@ _HOME = {
         "trace_surprisal",
     ),
     "vizcore.loading": ("load",),
+    "vizcore.long_text": ("TextLikelihood", "text_likelihood"),
     "vizcore.map_metrics": ("map_scores",),
     "vizcore.maps": ("AttentionMap", "HasMaps"),
     "vizcore.metrics": ("wilson_interval",),
@@ -311,6 +317,7 @@ _HOME = {
     "vizcore.results": ("Evaluation", "read_evaluation"),
     "vizcore.rollouts": ("attention_flow", "rollout", "rollout_layers"),
     "vizcore.score_tables": ("accuracy_table", "metric_table"),
+    "vizcore.sentence_pairs": ("minimal_pairs",),
     "vizcore.sentence_columns": ("SideBySide", "side_by_side"),
     "vizcore.spans": ("by_sentences", "by_spans", "by_words"),
     "vizcore.steps": ("AttentionSteps", "attention_steps"),

@@ -66,7 +66,7 @@ def windows(
             "The sentences are one string, whose letters would be scored one by one. Put it into a "
             'list: score(model, ["…"]).'
         )
-    pairs = _pairs(sentences, given)
+    pairs = prefixed(sentences, given)
     start = 0
     left_over: list[tuple[str, str]] = []
     while True:
@@ -85,9 +85,10 @@ def windows(
         start += n_taken
 
 
-def _pairs(
+def prefixed(
     sentences: Iterable[str], given: str | Iterable[str] | None
 ) -> Iterator[tuple[str, str]]:
+    """Each sentence with what it is given, "" if nothing is; errors as `windows`."""
     prefixes = None if given is None or isinstance(given, str) else iter(given)
     for number, sentence in enumerate(sentences, start=1):
         if not isinstance(sentence, str):
