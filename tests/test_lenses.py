@@ -1,6 +1,7 @@
 """The logit lens, against hidden states and heads of transformers' own, and plain loops."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -12,7 +13,9 @@ from transformers import BertModel
 
 import vizcore
 from tests.support.tiny import tiny_config, tiny_network
+from vizcore.direct_attribution import logit_attribution
 from vizcore.errors import CaptureError, MissingHeadError, SelectionError, ShapeError
+from vizcore.generation import generate
 from vizcore.lenses import LogitLens, logit_lens
 from vizcore.model import Model
 from vizcore.residual_stream import residual_stream
@@ -243,6 +246,27 @@ def test_the_network_is_left_as_it_was() -> None:
     shared = residual_stream(model).network
     mine = [one.data_ptr() for one in model.network.parameters()]
     assert [one.data_ptr() for one in shared.parameters()] == mine
+
+
+def test_many_threads_can_look_into_one_network_at_once() -> None:
+    model = Model.of(tiny_network("gemma2"), None)
+
+    def look(first: int) -> tuple[Any, ...]:
+        trace = model.trace([first, *SOURCE])
+        parts = logit_attribution(trace)["contribution"].tolist()
+        written = [step.token_id for step in generate(model, [first, 9], max_new_tokens=4)]
+        return logit_lens(trace).divergence.tolist(), parts, written, trace.logits.tolist()
+
+    one_by_one = [look(first) for first in range(3, 15)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(look, range(3, 15))) == one_by_one
+
+
+def test_a_network_in_half_precision_has_a_lens() -> None:
+    model = Model.of(tiny_network("llama").to(torch.bfloat16), None)
+    lens = logit_lens(model.trace(SOURCE))
+    assert (lens.answer_rank[-1] == 1).all()
+    assert lens.divergence[0].mean() > 0.1
 
 
 def test_smollm2_knows_the_capital_of_france_at_its_last_layer(smollm2: Any) -> None:

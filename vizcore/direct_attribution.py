@@ -6,6 +6,9 @@ of the logit, and the shares add up to it (Elhage et al. 2021). A share is what 
 to the output; what it does by way of later layers is in theirs. For that take ablation.
 """
 
+from operator import index
+from typing import SupportsIndex
+
 import pandas as pd
 import torch
 from torch import Tensor
@@ -18,12 +21,16 @@ from vizcore.trace import Trace
 from vizcore.trial import CANNOT_RUN
 
 EXACT, ROUNDED = 1e-3, 0.05
-"""How far the parts may be from the logit that they add up to, beside the largest number in it; and
-for networks that run in half precision."""
+"""How far the parts may be from the logit that they add up to, and the same for networks that run
+in half precision; of logits above 100, of a hundredth of them."""
 
 
 def logit_attribution(
-    trace: Trace, token: int | None = None, *, position: int = -1, against: int | None = None
+    trace: Trace,
+    token: SupportsIndex | None = None,
+    *,
+    position: int = -1,
+    against: SupportsIndex | None = None,
 ) -> pd.DataFrame:
     """The parts that a logit is the sum of, at one position.
 
@@ -69,24 +76,26 @@ def logit_attribution(
             '`capture` is "tap", such as smollm2-135m.'
         )
     expected = trace.logits_at([position % len(ids)])[0]
-    for chosen in (token, against):
-        if chosen is not None and not 0 <= chosen < len(expected):
-            raise SelectionError(
-                f"There is no token {chosen}: ids go from 0 to {len(expected) - 1}."
-            )
-    token = int(expected.argmax()) if token is None else token
-    wanted = expected[token] if against is None else expected[token] - expected[against]
+    chosen = int(expected.argmax()) if token is None else index(token)
+    other = None if against is None else index(against)
+    for one in (chosen, other):
+        if one is not None and not 0 <= one < len(expected):
+            raise SelectionError(f"There is no token {one}: ids go from 0 to {len(expected) - 1}.")
+    wanted = _difference(expected, chosen, other)
     try:
         parts, logits = _walked(trace, position % len(ids))
     except CANNOT_RUN as error:
         raise _no_sum(trace) from error
-    found = logits[token] if against is None else logits[token] - logits[against]
-    table = _table(trace, parts, found)
-    largest = max(1.0, float(expected[[token, against or token]].abs().max()))
+    table = _table(trace, parts, _difference(logits, chosen, other))
+    largest = float(expected[[chosen, chosen if other is None else other]].abs().max())
     exact = EXACT if expected.dtype in (torch.float32, torch.float64) else ROUNDED
-    if abs(table["contribution"].sum() - float(wanted)) > exact * largest:
+    if not abs(table["contribution"].sum() - float(wanted)) <= exact * max(1.0, largest / 100):
         raise _no_sum(trace)
     return table
+
+
+def _difference(logits: Tensor, token: int, other: int | None) -> Tensor:
+    return logits[token] if other is None else logits[token] - logits[other]
 
 
 def _walked(trace: Trace, position: int) -> tuple[list[Part], Tensor]:

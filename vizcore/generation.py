@@ -9,7 +9,8 @@ use `beam_tree`; for one that is finished already, `vizcore.translate`.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex
 
 import numpy as np
 import pandas as pd
@@ -97,7 +98,7 @@ def generate(
     target: str | Sequence[int] | None = None,
     sampling: Sampling = GREEDY,
     seed: int = 0,
-    forced: Mapping[int, int] | None = None,
+    forced: Mapping[int, SupportsIndex] | None = None,
     max_new_tokens: int = 50,
     k: int = 10,
 ) -> Iterator[GenerationStep]:
@@ -129,11 +130,10 @@ def generate(
     for name, number in (("k", k), ("max_new_tokens", max_new_tokens)):
         if number < 1:
             raise SelectionError(f"{name} must be at least 1, not {number}.")
-    model.encode(list((forced or {}).values()) or ids)  # refuses what is not in the vocabulary
+    given = {index(step): index(token_id) for step, token_id in (forced or {}).items()}
+    model.encode(list(given.values()) or ids)  # refuses what is not in the vocabulary
     n_steps = max_new_tokens if limit is None else min(max_new_tokens, limit - len(ids) + 1)
-    return _steps(
-        model, source_ids, ids, sampling, random_numbers(seed), dict(forced or {}), n_steps, k
-    )
+    return _steps(model, source_ids, ids, sampling, random_numbers(seed), given, n_steps, k)
 
 
 def random_numbers(seed: int) -> Iterator[float]:

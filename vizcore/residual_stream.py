@@ -69,7 +69,8 @@ class ResidualStream:
         inputs[name] = self.sample[name][:, :1].expand(n_states, n_positions)
         if name == "input_ids" and "attention_mask" in inputs:
             inputs["attention_mask"] = torch.ones_like(inputs[name])
-        logits: Tensor = _run(self.network, inputs, _Recording(given=states)).logits
+        given = states.to(self.network.dtype)
+        logits: Tensor = _run(self.network, inputs, _Recording(given=given)).logits
         return logits
 
 

@@ -238,8 +238,9 @@ def _least_squares(
     Positions count alike whatever the length of their last state, which a norm takes away.
     """
     n, d_model = stream.n_layers, stream.d_model
-    squares = torch.zeros(n, d_model + 1, d_model + 1)
-    products = torch.zeros(n, d_model + 1, d_model)
+    device = stream.network.device
+    squares = torch.zeros(n, d_model + 1, d_model + 1, device=device)
+    products = torch.zeros(n, d_model + 1, d_model, device=device)
     n_read = 0
     for states in batches:
         last = states[-1]
