@@ -10,7 +10,7 @@ import copy
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -23,7 +23,6 @@ from vizcore.errors import SelectionError
 from vizcore.model import Model
 from vizcore.precision import has_fast_bfloat16
 
-Precision = Literal["exact", "fast"]
 N_SAMPLED = 8
 """On how many sentences the error is measured."""
 
@@ -63,7 +62,7 @@ def rounding_error(exact: Sequence[np.ndarray], fast: Sequence[np.ndarray]) -> R
     )
 
 
-def runner_of(model: Model, precision: Precision) -> Runner:
+def runner_of(model: Model, precision: str) -> Runner:
     """What runs the model in this precision; the model as it is where bfloat16 is no faster.
 
     Raises:

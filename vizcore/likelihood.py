@@ -7,7 +7,7 @@ are never all in memory. Not for encoders, which see the token that they are ask
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,7 @@ import torch
 
 from vizcore.asked_rows import n_logits
 from vizcore.errors import MissingHeadError, SelectionError
-from vizcore.fast_copies import Precision, RoundingError, runner_of
-from vizcore.masked_likelihood import Masking
+from vizcore.fast_copies import RoundingError, runner_of
 from vizcore.model import Model
 from vizcore.sentence_scores import scorer_of
 from vizcore.sentences import Passage, beginning_of_text, passages, windows
@@ -24,7 +23,6 @@ from vizcore.token_scores import token_scores
 from vizcore.token_words import special_ids
 from vizcore.trace import Trace
 from vizcore.word_likelihood import (
-    Spaces,
     check_spaces,
     word_beginnings,
     word_table,
@@ -42,8 +40,8 @@ def score(
     bos: bool | None = None,
     given: str | Iterable[str] | None = None,
     separator: str = " ",
-    masking: Masking = "within_word_l2r",
-    precision: Precision = "exact",
+    masking: str = "within_word_l2r",
+    precision: str = "exact",
 ) -> pd.DataFrame:
     """How likely a model finds each of these sentences.
 
@@ -105,8 +103,8 @@ def score_stream(
     bos: bool | None = None,
     given: str | Iterable[str] | None = None,
     separator: str = " ",
-    masking: Masking = "within_word_l2r",
-    precision: Precision = "exact",
+    masking: str = "within_word_l2r",
+    precision: str = "exact",
 ) -> Iterator[pd.DataFrame]:
     """The same, some rows at a time, for files that are larger than the memory.
 
@@ -148,8 +146,8 @@ def surprisal(
     text: str,
     *,
     bos: bool | None = None,
-    by: Literal["token", "word"] = "token",
-    spaces: Spaces = "leading",
+    by: str = "token",
+    spaces: str = "leading",
 ) -> pd.DataFrame:
     """How surprised a decoder is by each token, or each word, of a text, given those before it.
 
@@ -191,9 +189,9 @@ def surprisal_stream(
     texts: Iterable[str],
     *,
     bos: bool | None = None,
-    by: Literal["token", "word"] = "token",
-    spaces: Spaces = "leading",
-    precision: Precision = "exact",
+    by: str = "token",
+    spaces: str = "leading",
+    precision: str = "exact",
 ) -> Iterator[pd.DataFrame]:
     """The surprisal of many texts, run together: for corpora, and for generators.
 

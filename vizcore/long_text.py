@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from vizcore.errors import MissingHeadError, SelectionError
-from vizcore.fast_copies import Precision, runner_of
+from vizcore.fast_copies import runner_of
 from vizcore.model import Model
 from vizcore.sentences import Passage, beginning_of_text
 from vizcore.token_scores import token_scores
@@ -58,7 +58,7 @@ def text_likelihood(
     window: int | None = None,
     stride: int | None = None,
     bos: bool | None = None,
-    precision: Precision = "exact",
+    precision: str = "exact",
 ) -> TextLikelihood:
     """How likely a decoder finds a text of any length.
 

@@ -9,7 +9,7 @@ padding, so the numbers don't depend on what else is in a batch.
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +21,6 @@ from vizcore.model import Model
 from vizcore.sentences import Passage, passages
 from vizcore.token_scores import TOKENS_AT_ONCE, runs_together
 from vizcore.token_words import special_ids, token_words
-
-Masking = Literal["within_word_l2r", "original"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def clozes(
     *,
     start: int,
     separator: str,
-    masking: Masking,
+    masking: str,
 ) -> list[Cloze]:
     """What is run for each of these sentences.
 

@@ -17,8 +17,6 @@ import pandas as pd
 
 from vizcore.asked_rows import Answers
 from vizcore.errors import TextError
-from vizcore.fast_copies import Precision
-from vizcore.masked_likelihood import Masking
 from vizcore.model import Model
 from vizcore.sentence_scores import SentenceScorer, scorer_of
 from vizcore.sentences import Passage, encode_all, n_shared, prefixed
@@ -36,8 +34,8 @@ def minimal_pairs(
     bos: bool | None = None,
     given: str | Iterable[str] | None = None,
     separator: str = " ",
-    masking: Masking = "within_word_l2r",
-    precision: Precision = "exact",
+    masking: str = "within_word_l2r",
+    precision: str = "exact",
     unigrams: Iterable[str] | None = None,
 ) -> pd.DataFrame:
     """Which sentence of each pair a model finds likelier, and where the difference arises.

@@ -11,8 +11,8 @@ from typing import Any
 
 from vizcore.asked_rows import Answers, Runner
 from vizcore.errors import MissingHeadError, SelectionError
-from vizcore.fast_copies import N_SAMPLED, Precision, RoundingError, rounding_error, runner_of
-from vizcore.masked_likelihood import Masking, clozes, masked_scores
+from vizcore.fast_copies import N_SAMPLED, RoundingError, rounding_error, runner_of
+from vizcore.masked_likelihood import clozes, masked_scores
 from vizcore.model import Model
 from vizcore.sentences import beginning_of_text, passages
 from vizcore.target_likelihood import target_scores, translated
@@ -55,8 +55,8 @@ def scorer_of(
     bos: bool | None,
     given: str | Iterable[str] | None,
     separator: str,
-    masking: Masking,
-    precision: Precision,
+    masking: str,
+    precision: str,
 ) -> SentenceScorer:
     """What scores sentences with this model. Arguments and errors as `vizcore.score`."""
     if not model.has_head:

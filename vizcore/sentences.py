@@ -146,11 +146,15 @@ def passages(
     if bos is None:
         return [Passage(tuple(row), max(first, 1)) for row, first in zip(rows, firsts, strict=True)]
     beginning = beginning_of_text(model)
-    found = []
+    limit = model.max_tokens
+    found: list[Passage] = []
     for row, first in zip(rows, firsts, strict=True):
         has_one = row[0] == beginning
         bare = row[1:] if has_one else row
         ids = (beginning, *bare) if bos else tuple(bare)
+        if limit is not None and len(ids) > limit:
+            number = len(found)
+            raise _numbered(sentences[number], start + number, _too_long(model, ids))
         found.append(Passage(ids, max(first - has_one + bos, 1)))
     return found
 
@@ -207,13 +211,23 @@ def _encode_one(model: Model, text: str, number: int, target: bool) -> list[int]
     try:
         return model.encode(text, target=target)
     except TextError as error:
-        shown = text if len(text) <= SHOWN else text[:SHOWN] + "…"
-        raise type(error)(f"Sentence {number + 1} ({ascii_or_text(shown)}): {error}") from error
+        raise _numbered(text, number, error) from error
 
 
-def ascii_or_text(text: str) -> str:
-    """The text in quotes, with escapes for what cannot be printed."""
-    return ascii(text) if not _is_unicode(text) else repr(text)
+def _numbered(text: str, number: int, error: TextError) -> TextError:
+    """The same error, which also says of which sentence."""
+    shown = text if len(text) <= SHOWN else text[:SHOWN] + "…"
+    quoted = repr(shown) if _is_unicode(shown) else ascii(shown)
+    return type(error)(f"Sentence {number + 1} ({quoted}): {error}")
+
+
+def _too_long(model: Model, ids: Sequence[int]) -> TextError:
+    """What the model says of a text with too many tokens."""
+    try:
+        model.encode(ids)
+    except TextError as error:
+        return error
+    return TextError(f"The text has {len(ids)} tokens, which are too many.")
 
 
 def _is_unicode(text: str) -> bool:

@@ -13,7 +13,7 @@ whole text the two differ only at its ends.
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,8 +26,6 @@ from vizcore.errors import SelectionError
 from vizcore.model import Model
 from vizcore.token_words import special_ids, token_words
 from vizcore.tokens import piece_of
-
-Spaces = Literal["leading", "trailing"]
 
 
 def check_spaces(spaces: str) -> None:
