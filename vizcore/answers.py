@@ -27,6 +27,10 @@ from vizcore.tasks import Task
 SCORE = "log_likelihood_"
 """What stands before a label in the name of the column with its word's log-likelihood."""
 
+Masking = Literal["within_word_l2r", "original"]
+Precision = Literal["exact", "fast"]
+_SCORING = ("bos", "masking", "precision")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -34,18 +38,25 @@ class Settings:
 
     by: Literal["sum", "mean"]
     bos: bool | None
+    masking: Masking
+    precision: Precision
     calibrated: bool
     pool: Pool
 
     def that_matter(self, method: str) -> dict[str, Any]:
         """Those by which this method's results would differ."""
         heeded = {
-            "pairs": ("bos",),
-            "words": ("bos", "calibrated"),
-            "likelihood": ("by", "bos"),
+            "pairs": _SCORING,
+            "words": (*_SCORING, "calibrated"),
+            "likelihood": (*_SCORING, "by"),
             "probe": ("pool",),
         }[method]
         return {name: getattr(self, name) for name in heeded}
+
+    @property
+    def scoring(self) -> dict[str, Any]:
+        """Those that `score` takes."""
+        return {name: getattr(self, name) for name in _SCORING}
 
 
 def pair_rows(
@@ -56,7 +67,7 @@ def pair_rows(
     Two that are equally likely are not right. (BLiMP has pairs of the same sentence twice.)
     """
     n = len(items)
-    scores = score(model, [*items["good"], *items["bad"]], bos=settings.bos)
+    scores = score(model, [*items["good"], *items["bad"]], **settings.scoring)
     log_likelihood = scores["log_likelihood"].to_numpy()
     n_tokens = scores["n_tokens"].to_numpy()
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -87,7 +98,7 @@ def prompt_rows(
     ]
     if settings.calibrated:
         prompts += [task.template.format(text="", second="", word=word) for word in task.words]
-    scores = score(model, prompts, bos=settings.bos)["log_likelihood"]
+    scores = score(model, prompts, **settings.scoring)["log_likelihood"]
     found = scores.to_numpy().reshape(-1, len(task.words))  # item word
     if settings.calibrated:
         found = found[:-1] - found[-1]
@@ -107,7 +118,7 @@ def acceptability_rows(
     model: Model, benchmark: Benchmark, items: pd.DataFrame, settings: Settings, split: str
 ) -> pa.Table:
     """How likely each sentence is; what is acceptable is decided at the end."""
-    scores = score(model, items["text"], bos=settings.bos)
+    scores = score(model, items["text"], **settings.scoring)
     rows = _labelled(benchmark, items)
     rows.insert(1, "split", split)
     rows["log_likelihood"] = scores["log_likelihood"].to_numpy()

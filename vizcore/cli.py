@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from vizcore import __version__, cli_catalog, cli_train, terminal
+from vizcore import __version__, cli_benchmark, cli_catalog, cli_scores, cli_train, terminal
 from vizcore.cli_options import AsJson, Kind, ModelName, Target, TextArgument, examples, load
 from vizcore.errors import VizcoreError
 
@@ -233,6 +233,41 @@ def next_(
 
 app.command(
     epilog=examples(
+        "vizcore score smollm2-135m sentences.txt",
+        "sort -u sentences.txt | vizcore score smollm2-135m - | sort -n",
+        "vizcore score smollm2-135m endings.txt --given 'The cat sat on'",
+        "vizcore score smollm2-135m sentences.txt --json",
+    )
+)(cli_scores.score)
+app.command(
+    epilog=examples(
+        'vizcore surprisal smollm2-135m "The horse raced past the barn fell."',
+        "vizcore surprisal smollm2-135m - < text.txt",
+    )
+)(cli_scores.surprisal)
+app.command(
+    epilog=examples(
+        'vizcore compare smollm2-135m "The keys are here." "The keys is here."',
+        'vizcore compare smollm2-135m "I am." "I is." --with tatoeba-lm',
+    )
+)(cli_scores.compare)
+app.command(
+    epilog=examples(
+        "vizcore rescore smollm2-135m hypotheses.tsv",
+        "vizcore rescore smollm2-135m hypotheses.tsv --weight 0.3 --reference 'it rains'",
+    )
+)(cli_scores.rescore)
+app.command(
+    epilog=examples(
+        "vizcore benchmark smollm2-135m blimp/*.jsonl --out smollm2.parquet",
+        "vizcore benchmark tatoeba-lm blimp/*.jsonl --out ours.parquet --against smollm2.parquet",
+        "vizcore benchmark smollm2-135m CoLA/dev.tsv --train CoLA/train.tsv --method likelihood",
+        "vizcore benchmark minilm-l6 RTE/dev.tsv --train RTE/train.tsv --method probe",
+        "vizcore benchmark smollm2-135m mine.csv --column good=right --column bad=wrong",
+    )
+)(cli_benchmark.benchmark)
+app.command(
+    epilog=examples(
         "vizcore train pairs.tsv my-translator",
         "vizcore train lines.txt my-model --task masked --steps 2000",
         "vizcore train pairs.tsv my-translator --resume",
@@ -273,8 +308,7 @@ def app_(
 
 def _trace(name: str, text: str, target: str | None) -> "Trace":
     """Load and run, telling on standard error what takes its time."""
-    if text == "-":
-        text = sys.stdin.read().removesuffix("\n")
+    text = terminal.given_text(text)
     with terminal.progress() as report:
         model = load(name, report)
         report("Running the text", None)

@@ -16,6 +16,8 @@ import pandas as pd
 import pyarrow as pa
 
 from vizcore.answers import (
+    Masking,
+    Precision,
     Settings,
     acceptability_rows,
     feature_rows,
@@ -62,6 +64,8 @@ def evaluate(
     train: Benchmark | None = None,
     by: Literal["sum", "mean"] = "mean",
     bos: bool | None = None,
+    masking: Masking = "within_word_l2r",
+    precision: Precision = "exact",
     calibrated: bool = False,
     pool: Pool = "mean",
     out: str | Path | None = None,
@@ -80,7 +84,7 @@ def evaluate(
         train: a benchmark of the same task to learn from; for "likelihood" and "probe".
         by: for "likelihood", whether a sentence counts by the mean log-probability of its tokens,
             or by their sum.
-        bos: as in `score`.
+        bos, masking, precision: as in `score`.
         calibrated: for "words", take away how likely each word is with the texts left empty
             (Zhao et al. 2021; Holtzman et al. 2021).
         pool: for "probe", see `layer_features`.
@@ -105,6 +109,8 @@ def evaluate(
             train=train,
             by=by,
             bos=bos,
+            masking=masking,
+            precision=precision,
             calibrated=calibrated,
             pool=pool,
         )
@@ -126,6 +132,8 @@ def evaluation_stream(
     train: Benchmark | None = None,
     by: Literal["sum", "mean"] = "mean",
     bos: bool | None = None,
+    masking: Masking = "within_word_l2r",
+    precision: Precision = "exact",
     calibrated: bool = False,
     pool: Pool = "mean",
 ) -> Generator[EvaluationStatus, None, None]:
@@ -140,7 +148,7 @@ def evaluation_stream(
     chosen = (benchmarks,) if isinstance(benchmarks, Benchmark) else tuple(benchmarks)
     method = _checked(chosen, method, train)
     learnt = () if train is None else (train,)
-    settings = Settings(by=by, bos=bos, calibrated=calibrated, pool=pool)
+    settings = Settings(by, bos, masking, precision, calibrated, pool)
     stated: dict[str, Any] = {
         "model": model.name,
         "weights": weights_fingerprint(model),

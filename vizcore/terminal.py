@@ -10,7 +10,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rich import box
 from rich.console import Console
@@ -49,6 +49,11 @@ def plain(text: str) -> str:
     )
 
 
+def given_text(argument: str) -> str:
+    """The text that was given, or what standard input holds if it is -."""
+    return sys.stdin.read().removesuffix("\n") if argument == "-" else argument
+
+
 def print_json(value: object) -> None:
     """Print as JSON, in ASCII; numbers that JSON does not have (NaN, infinity) become null."""
     sys.stdout.write(json.dumps(_finite(value), allow_nan=False) + "\n")
@@ -72,10 +77,14 @@ def print_error(message: str) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[cache.Progress]:
-    """A progress bar on standard error that goes away when done; nothing if it is no terminal."""
+def progress(*, beside: TextIO | None = None) -> Iterator[cache.Progress]:
+    """A progress bar on standard error that goes away when done; nothing if it is no terminal.
+
+    Args:
+        beside: what is written to meanwhile; if that is a terminal, its lines show how far it is.
+    """
     errors = Console(stderr=True)
-    if not errors.is_terminal:
+    if not errors.is_terminal or (beside is not None and beside.isatty()):
         yield cache.quiet
         return
     columns = (
