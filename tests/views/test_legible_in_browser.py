@@ -80,6 +80,17 @@ def test_the_token_that_is_held_at_first_is_in_sight(quiet_page: Any, tmp_path: 
     assert held["y"] + held["height"] < stage["y"] + stage["height"]
 
 
+def test_the_token_of_a_long_text_that_is_held_at_first_is_in_sight(
+    quiet_page: Any, tmp_path: Path
+) -> None:
+    (map,) = attention_maps(1, 1, 1500)
+    shown = opened(quiet_page, tmp_path, text_view(map, selected=900, height=430))
+    text = shown.locator(".text").bounding_box()
+    held = shown.locator(".token[aria-pressed=true]").bounding_box()
+    assert text["y"] < held["y"]
+    assert held["y"] + held["height"] < text["y"] + text["height"]
+
+
 def test_what_a_head_does_is_never_cut_off(quiet_page: Any, tmp_path: Path) -> None:
     values = np.array([[-0.25, 0.5], [0.125, -0.0625]])
     shown = opened(quiet_page, tmp_path, head_view(a_map(values, "ab", "ab", layer=3)))

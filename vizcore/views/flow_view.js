@@ -12,6 +12,7 @@ import { arrange, draw, percent, placeAt } from "./flow_draw.js";
 import { readFlow } from "./flow_numbers.js";
 import { guard } from "./guard.js";
 import { find } from "./parts.js";
+import { mounting, watch } from "./watch.js";
 import { bare, fill } from "./words.js";
 
 const MARKUP = `
@@ -35,13 +36,9 @@ const FEW = { place: 350, everything: 700 };
 /** So many parts are told. */
 const TOLD = 6;
 
-/** @type {WeakMap<HTMLElement, FlowView>} */
-const views = new WeakMap();
-
 class FlowView {
   /** @param {HTMLElement} el */
   constructor(el) {
-    this.el = el;
     this.root = document.createElement("div");
     this.root.className = "headlight flow-view";
     this.root.innerHTML = MARKUP;
@@ -98,21 +95,7 @@ class FlowView {
       this.least = STEPS[Number(this.slider.value)];
       this.redraw();
     });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw(), { signal });
-    const resized = new ResizeObserver(() => this.show());
-    resized.observe(this.box);
-    const seen = new IntersectionObserver(([entry]) => {
-      this.visible = entry.isIntersecting;
-      if (this.visible) this.redraw();
-    });
-    seen.observe(this.root);
-    signal.addEventListener("abort", () => {
-      resized.disconnect();
-      seen.disconnect();
-      cancelAnimationFrame(this.frame);
-      this.root.remove();
-      views.delete(this.el);
-    });
+    watch(this, this.box, { resized: () => this.show() });
   }
 
   /** @param {FlowViewData} data @param {(pick: FlowPick) => void} select */
@@ -344,9 +327,5 @@ class FlowView {
 }
 
 /** @type {Mount<FlowViewData, FlowPick>} */
-export default function mount({ el, data, select }) {
-  const view = views.get(el) ?? new FlowView(el);
-  views.set(el, view);
-  guard(view, () => view.update(data, select));
-  return () => view.ending.abort();
-}
+const mount = mounting((el) => new FlowView(el));
+export default mount;

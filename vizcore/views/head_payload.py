@@ -4,7 +4,7 @@ The idea: every view that draws a head's map from codes is told the same things,
 modules of JavaScript draw it: `raster.js` and `detail.js`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -36,6 +36,10 @@ def pictures_data(made: HeadPictures) -> dict[str, object]:
     is_in_full = made.n_cells == made.shape
     assert made.last is not None  # noqa: S101 - asked by the caller
     has_labels = (is_in_full or made.details) and max(made.shape) <= MAX_LABELS
+    query_tokens, key_tokens = (
+        payload.shortened(tokens, MAX_LABEL_LENGTH)
+        for tokens in (made.last.query_tokens, made.last.key_tokens)
+    )
     return {
         "codes": payload.pack(codes),
         "full": [
@@ -56,8 +60,8 @@ def pictures_data(made: HeadPictures) -> dict[str, object]:
         "isAttention": coding.apart,
         "marks": MARKS,
         "has": {name: bool(found[code]) for name, code in MARKS.items()},
-        "queryTokens": _labels(made.last.query_tokens) if has_labels else None,
-        "keyTokens": _labels(made.last.key_tokens) if has_labels else None,
+        "queryTokens": query_tokens if has_labels else None,
+        "keyTokens": key_tokens if has_labels else None,
     }
 
 
@@ -85,10 +89,3 @@ def words_about(made: HeadPictures, words: Mapping[str, str]) -> dict[str, str]:
     )
     filled["tooLittle"] = words["tooLittle"].format(least=filled["least"])
     return filled
-
-
-def _labels(tokens: Iterable[str]) -> list[str]:
-    return [
-        token if len(token) <= MAX_LABEL_LENGTH else token[: MAX_LABEL_LENGTH - 1] + "…"
-        for token in tokens
-    ]

@@ -18,6 +18,7 @@ import { Column } from "./head_tokens.js";
 import { noteOf, wordsOf } from "./head_words.js";
 import { find } from "./parts.js";
 import { readRows } from "./rows.js";
+import { mounting, watch } from "./watch.js";
 import { fill } from "./words.js";
 
 const MARKUP = `
@@ -35,12 +36,9 @@ const MARKUP = `
 /** Lines of a token that is looked at closely are left out below this share of its strongest. */
 const FAINT = 0.02;
 
-/** @type {WeakMap<HTMLElement, HeadView>} */
-const views = new WeakMap();
 class HeadView {
   /** @param {HTMLElement} el */
   constructor(el) {
-    this.el = el;
     this.root = document.createElement("div");
     this.root.className = "headlight head-view";
     this.root.innerHTML = MARKUP;
@@ -109,21 +107,7 @@ class HeadView {
     on("focusout", () => this.point(null));
     on("click", (event) => this.hold(this.under(event)));
     on("keydown", (event) => this.press(event));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw(), { signal });
-    const resized = new ResizeObserver(() => this.redraw());
-    resized.observe(stage);
-    const seen = new IntersectionObserver(([entry]) => {
-      this.visible = entry.isIntersecting;
-      if (this.visible) this.redraw();
-    });
-    seen.observe(this.root);
-    signal.addEventListener("abort", () => {
-      resized.disconnect();
-      seen.disconnect();
-      cancelAnimationFrame(this.frame);
-      this.root.remove();
-      views.delete(this.el);
-    });
+    watch(this, stage);
   }
 
   /** @param {HeadViewData} data @param {(pick: HeadPick) => void} select */
@@ -375,9 +359,5 @@ class HeadView {
 }
 
 /** @type {Mount<HeadViewData, HeadPick>} */
-export default function mount({ el, data, select }) {
-  const view = views.get(el) ?? new HeadView(el);
-  views.set(el, view);
-  guard(view, () => view.update(data, select));
-  return () => view.ending.abort();
-}
+const mount = mounting((el) => new HeadView(el));
+export default mount;

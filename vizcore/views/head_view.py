@@ -16,7 +16,7 @@ from vizcore.errors import SelectionError
 from vizcore.maps import AttentionMap, maps_of
 from vizcore.patterns import PLAINLY, TELLING, describe
 from vizcore.views import colours, page, sinks
-from vizcore.views.payload import MASKED, N_STEPS, UNDEFINED
+from vizcore.views.payload import MASKED, N_STEPS, UNDEFINED, shortened
 from vizcore.views.rows import Form, form_of, pack_rows
 
 FINE_BYTES = 1_100_000
@@ -201,8 +201,8 @@ def head_view(
         "nDescribed": min(MAX_DESCRIBED, max(len(first.query_tokens), len(first.key_tokens))),
         "on": _on(made[shown], heads),
         "sink": sink or ("grey" if kind == "decoder" else "keep"),
-        "queryTokens": _short(first.query_tokens),
-        "keyTokens": _short(first.key_tokens),
+        "queryTokens": shortened(first.query_tokens, MAX_LABEL_LENGTH),
+        "keyTokens": shortened(first.key_tokens, MAX_LABEL_LENGTH),
         "height": height,
         "nSteps": N_STEPS,
         "undefinedCode": UNDEFINED,
@@ -371,10 +371,3 @@ def _title(made: Sequence[_Layer]) -> str:
         return f"What each token looks at, {len(made)} layers"
     layer = made[0].layer
     return "What each token looks at" + ("" if layer is None else f", layer {layer}")
-
-
-def _short(tokens: Sequence[str]) -> list[str]:
-    return [
-        token if len(token) <= MAX_LABEL_LENGTH else token[: MAX_LABEL_LENGTH - 1] + "…"
-        for token in tokens
-    ]

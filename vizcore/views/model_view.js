@@ -14,6 +14,7 @@ import { Grid } from "./grid.js";
 import { drawLegend } from "./legend.js";
 import { guard } from "./guard.js";
 import { find } from "./parts.js";
+import { mounting, watch } from "./watch.js";
 import { fill } from "./words.js";
 import { Pictures } from "./pictures.js";
 import { cellsOf, leftOf, painter } from "./raster.js";
@@ -28,13 +29,9 @@ const MARKUP = `${BAR}
 </div>
 <p class="status" role="status"></p>`;
 
-/** @type {WeakMap<HTMLElement, ModelView>} */
-const views = new WeakMap();
-
 class ModelView {
   /** @param {HTMLElement} el */
   constructor(el) {
-    this.el = el;
     this.root = document.createElement("div");
     this.root.className = "headlight model-view";
     this.root.innerHTML = MARKUP;
@@ -85,21 +82,7 @@ class ModelView {
     );
     this.detailCanvas.addEventListener("pointermove", (event) => this.read(event), { signal });
     this.detailCanvas.addEventListener("pointerleave", () => this.tell(), { signal });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw(), { signal });
-    const resized = new ResizeObserver(() => this.redraw());
-    resized.observe(this.grid.scroller);
-    const seen = new IntersectionObserver(([entry]) => {
-      this.visible = entry.isIntersecting;
-      if (this.visible) this.redraw();
-    });
-    seen.observe(this.root);
-    signal.addEventListener("abort", () => {
-      resized.disconnect();
-      seen.disconnect();
-      cancelAnimationFrame(this.frame);
-      this.root.remove();
-      views.delete(this.el);
-    });
+    watch(this, this.grid.scroller);
   }
 
   /**
@@ -333,9 +316,5 @@ function isolate(token) {
 }
 
 /** @type {Mount<ModelViewData>} */
-export default function mount({ el, data, select }) {
-  const view = views.get(el) ?? new ModelView(el);
-  views.set(el, view);
-  guard(view, () => view.update(data, select), () => view.pictures.version > 0);
-  return () => view.ending.abort();
-}
+const mount = mounting((el) => new ModelView(el), (view) => view.pictures.version > 0);
+export default mount;

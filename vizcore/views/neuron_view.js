@@ -14,6 +14,7 @@ import { drawFoot, drawLegend, drawQueries, drawScore, drawSum, isolate } from "
 import { RowTable, paint, share } from "./neuron_rows.js";
 import { find } from "./parts.js";
 import { written } from "./strips.js";
+import { mounting, watch } from "./watch.js";
 import { fill } from "./words.js";
 
 const MARKUP = `
@@ -39,14 +40,11 @@ const MARKUP = `
 </div>
 <p class="status" role="status"></p>`;
 
-/** @type {WeakMap<HTMLElement, NeuronView>} */
-const views = new WeakMap();
 let made = 0;
 
 class NeuronView {
   /** @param {HTMLElement} el */
   constructor(el) {
-    this.el = el;
     this.root = document.createElement("div");
     this.root.className = "headlight neuron-view";
     this.root.innerHTML = MARKUP;
@@ -99,16 +97,7 @@ class NeuronView {
     for (const box of [this.byProduct, this.byWeight]) {
       box.addEventListener("change", () => this.show(), { signal });
     }
-    const scheme = matchMedia("(prefers-color-scheme: dark)");
-    scheme.addEventListener("change", () => this.show(), { signal });
-    const resized = new ResizeObserver(() => this.redraw());
-    resized.observe(this.scroller);
-    signal.addEventListener("abort", () => {
-      resized.disconnect();
-      cancelAnimationFrame(this.frame);
-      this.root.remove();
-      views.delete(this.el);
-    });
+    watch(this, this.scroller, { recoloured: () => this.show() });
   }
 
   /** @param {NeuronViewData} data @param {(pick: NeuronPick) => void} select */
@@ -367,9 +356,5 @@ class NeuronView {
 }
 
 /** @type {Mount<NeuronViewData, NeuronPick>} */
-export default function mount({ el, data, select }) {
-  const view = views.get(el) ?? new NeuronView(el);
-  views.set(el, view);
-  guard(view, () => view.update(data, select));
-  return () => view.ending.abort();
-}
+const mount = mounting((el) => new NeuronView(el));
+export default mount;

@@ -7,6 +7,7 @@ DecompressionStream. Not for exact values: a view that shows few numbers gets th
 
 import base64
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -72,3 +73,8 @@ def pack(array: np.ndarray) -> dict[str, object]:
         "encoding": "deflate-raw" if pays else "none",
         "base64": base64.b64encode(deflated if pays else raw).decode("ascii"),
     }
+
+
+def shortened(tokens: Iterable[str], most: int) -> list[str]:
+    """Labels of at most so many characters: of longer tokens the beginning, and an ellipsis."""
+    return [token if len(token) <= most else token[: most - 1] + "…" for token in tokens]

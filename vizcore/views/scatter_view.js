@@ -11,6 +11,7 @@ import { readTheme } from "./colour.js";
 import { drawDetail } from "./detail.js";
 import { guard } from "./guard.js";
 import { find, part } from "./parts.js";
+import { mounting, watch } from "./watch.js";
 import { fill } from "./words.js";
 import { Pictures } from "./pictures.js";
 import { painter } from "./raster.js";
@@ -32,13 +33,9 @@ const MARKUP = `
 </div>
 <p class="status" role="status"></p>`;
 
-/** @type {WeakMap<HTMLElement, ScatterView>} */
-const views = new WeakMap();
-
 class ScatterView {
   /** @param {HTMLElement} el */
   constructor(el) {
-    this.el = el;
     this.root = document.createElement("div");
     this.root.className = "headlight scatter-view";
     this.root.innerHTML = MARKUP;
@@ -85,15 +82,7 @@ class ScatterView {
       else return;
       event.preventDefault();
     }, { signal });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw(), { signal });
-    const resized = new ResizeObserver(() => this.redraw());
-    resized.observe(plot);
-    signal.addEventListener("abort", () => {
-      resized.disconnect();
-      cancelAnimationFrame(this.frame);
-      this.root.remove();
-      views.delete(this.el);
-    });
+    watch(this, plot);
   }
 
   /** @param {ScatterData} data @param {(selection: Selection) => void} select */
@@ -275,9 +264,5 @@ function fillSelect(select, label, options, chosen) {
 }
 
 /** @type {Mount<ScatterData>} */
-export default function mount({ el, data, select }) {
-  const view = views.get(el) ?? new ScatterView(el);
-  views.set(el, view);
-  guard(view, () => view.update(data, select), () => true);
-  return () => view.ending.abort();
-}
+const mount = mounting((el) => new ScatterView(el), () => true);
+export default mount;

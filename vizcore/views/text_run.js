@@ -121,6 +121,13 @@ export class RunningView {
     if (held) token?.setAttribute("aria-pressed", "true");
   }
 
+  /** Scrolls so that there is as much above the token as below. @param {number} token */
+  reveal(token) {
+    const { text } = this;
+    const { offsetTop, offsetHeight } = this.tokens[token];
+    text.scrollTop = offsetTop + (offsetHeight - text.clientHeight) / 2;
+  }
+
   /** @param {number} token */
   focus(token) {
     if (!this.tokens[token]) return;

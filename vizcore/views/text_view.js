@@ -17,6 +17,7 @@ import { readRows } from "./rows.js";
 import { RunningView } from "./text_run.js";
 import { placeOf, shadesOf, shadesOnAverage } from "./text_shades.js";
 import { noteOf, showLegend, wordsOf } from "./text_words.js";
+import { mounting, watch } from "./watch.js";
 import { fill } from "./words.js";
 
 const MARKUP = `
@@ -31,13 +32,9 @@ const MARKUP = `
 <p class="legend quiet"></p>
 <p class="note quiet"></p>`;
 
-/** @type {WeakMap<HTMLElement, TextView>} */
-const views = new WeakMap();
-
 class TextView {
   /** @param {HTMLElement} el */
   constructor(el) {
-    this.el = el;
     this.root = document.createElement("div");
     this.root.className = "headlight text-view";
     this.root.innerHTML = MARKUP;
@@ -60,6 +57,8 @@ class TextView {
     this.sink = "keep";
     /** @type {Place | null} */
     this.held = null;
+    /** What is held, until it has been scrolled to. @type {Place | null} */
+    this.unseen = null;
     /** @type {Place | null} */
     this.pointed = null;
     this.visible = false;
@@ -80,21 +79,7 @@ class TextView {
     on("click", (event) => this.hold(this.under(event)));
     on("keydown", (event) => this.press(event));
     find(this.root, ".bar", HTMLElement).addEventListener("change", (event) => this.choose(event), { signal });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw(), { signal });
-    const resized = new ResizeObserver(() => this.redraw());
-    resized.observe(this.texts);
-    const seen = new IntersectionObserver(([entry]) => {
-      this.visible = entry.isIntersecting;
-      if (this.visible) this.redraw();
-    });
-    seen.observe(this.root);
-    signal.addEventListener("abort", () => {
-      resized.disconnect();
-      seen.disconnect();
-      cancelAnimationFrame(this.frame);
-      this.root.remove();
-      views.delete(this.el);
-    });
+    watch(this, this.texts);
   }
 
   /** @param {TextViewData} data @param {(pick: TextPick) => void} select */
@@ -118,6 +103,7 @@ class TextView {
       this.rows = rows;
       this.write(data, rows);
     }
+    if (!same) this.unseen = this.held;
     this.redraw();
   }
 
@@ -185,6 +171,8 @@ class TextView {
       const here = place && (data.queries === null || place.side === side) ? place.token : -1;
       run.mark(here, held !== null && here === held.token);
     }
+    if (this.unseen) this.runs[data.queries ? this.unseen.side : "key"].reveal(this.unseen.token);
+    this.unseen = null;
     this.tell(place, close);
     const some = (/** @type {Uint8Array} */ marks) => marks.some((mark) => mark === 1);
     const has = { masked: some(shades.masked), broken: some(shades.broken), grey: some(shades.grey) };
@@ -285,9 +273,5 @@ class TextView {
 }
 
 /** @type {Mount<TextViewData, TextPick>} */
-export default function mount({ el, data, select }) {
-  const view = views.get(el) ?? new TextView(el);
-  views.set(el, view);
-  guard(view, () => view.update(data, select));
-  return () => view.ending.abort();
-}
+const mount = mounting((el) => new TextView(el));
+export default mount;

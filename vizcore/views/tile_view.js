@@ -17,6 +17,7 @@ import { Gestures } from "./tile_gestures.js";
 import { cellAt, drawTile, paintTile, readTile } from "./tile_paint.js";
 import { Place } from "./tile_place.js";
 import { cellWords, choose, drawLegend } from "./tile_words.js";
+import { mounting, watch } from "./watch.js";
 import { fill } from "./words.js";
 
 const MARKUP = `
@@ -41,13 +42,9 @@ const BUTTON_ZOOM = 1.6;
 const CLICK_ZOOM = 4;
 const KEY_STEP = 0.15;
 
-/** @type {WeakMap<HTMLElement, TileView>} */
-const views = new WeakMap();
-
 class TileView {
   /** @param {HTMLElement} el */
   constructor(el) {
-    this.el = el;
     this.root = document.createElement("div");
     this.root.className = "headlight tile-view";
     this.root.innerHTML = MARKUP;
@@ -123,22 +120,8 @@ class TileView {
     }, signal);
     this.log.addEventListener("change", () => this.redraw(), { signal });
     this.sink.addEventListener("change", () => this.ask(), { signal });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw(), { signal });
-    const resized = new ResizeObserver(() => this.redraw());
-    resized.observe(this.stage);
-    const seen = new IntersectionObserver(([entry]) => {
-      this.visible = entry.isIntersecting;
-      if (this.visible) this.redraw();
-    });
-    seen.observe(this.root);
-    signal.addEventListener("abort", () => {
-      resized.disconnect();
-      seen.disconnect();
-      cancelAnimationFrame(this.frame);
-      clearTimeout(this.timer);
-      this.root.remove();
-      views.delete(this.el);
-    });
+    watch(this, this.stage);
+    signal.addEventListener("abort", () => clearTimeout(this.timer));
   }
 
   /**
@@ -370,9 +353,5 @@ function tileName({ query, key, nQueries, nKeys }) {
 }
 
 /** @type {Mount<TileViewData, TilePick>} */
-export default function mount({ el, data, select }) {
-  const view = views.get(el) ?? new TileView(el);
-  views.set(el, view);
-  guard(view, () => view.update(data, select), () => view.layers.length > 0);
-  return () => view.ending.abort();
-}
+const mount = mounting((el) => new TileView(el), (view) => view.layers.length > 0);
+export default mount;

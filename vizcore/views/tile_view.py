@@ -6,7 +6,7 @@ the app can, the view asks it for the tile that it needs next, and shows what it
 For maps of up to some hundred tokens take `heatmap`, which shows everything at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -15,7 +15,7 @@ from vizcore.errors import SelectionError
 from vizcore.maps import AttentionMap
 from vizcore.views import colours, page
 from vizcore.views.map_tiles import HasRows, LongMap, MapRegion, Tile, cut
-from vizcore.views.payload import pack
+from vizcore.views.payload import pack, shortened
 from vizcore.views.scales import MAX_DECADES, Kind
 from vizcore.views.sinks import MIN_LEFT
 
@@ -145,8 +145,8 @@ def tile_view(
         "identity": identity,
         "name": map.name,
         "shape": list(map.shape),
-        "queryTokens": _labels(map.query_tokens),
-        "keyTokens": None if same else _labels(map.key_tokens),
+        "queryTokens": shortened(map.query_tokens, MAX_LABEL_LENGTH),
+        "keyTokens": None if same else shortened(map.key_tokens, MAX_LABEL_LENGTH),
         "tile": packed[0],
         "backdrop": packed[1] if len(packed) > 1 else kept,
         "side": TILE_SIDE,
@@ -195,10 +195,3 @@ def _planes(
     numbers = values.astype("<f4" if exactly or values.size <= MAX_EXACT else "<f2")
     size = numbers.dtype.itemsize
     return np.moveaxis(numbers.view(np.uint8).reshape(*values.shape, size), 2, 0)
-
-
-def _labels(tokens: Sequence[str]) -> list[str]:
-    return [
-        token if len(token) <= MAX_LABEL_LENGTH else token[: MAX_LABEL_LENGTH - 1] + "…"
-        for token in tokens
-    ]

@@ -155,7 +155,7 @@ class TokensView {
       return;
     }
     const words = data.details?.[position] ?? (data.places[position] === null ? data.texts.unknown : "");
-    this.status.textContent = `${position} \u2068${data.tokens[position]}\u2069 ${words}`;
+    this.status.textContent = `“\u2068${data.tokens[position]}\u2069” (${position}): ${words}`;
   }
 }
 
