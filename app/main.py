@@ -11,58 +11,72 @@ import vizcore
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app import scene, sidebar  # noqa: E402
-from app.app_pages import attention, flow, inside, next_token, positions, training, translate  # noqa: E402
+from app.app_pages import (  # noqa: E402
+    attention,
+    compare,
+    flow,
+    inside,
+    next_token,
+    positions,
+    training,
+    translate,
+)
 from app.texts import _  # noqa: E402
 
 st.set_page_config(page_title="Headlight", page_icon=str(vizcore.asset("icon.svg")), layout="wide")
-page = st.navigation(
-    [
-        st.Page(
-            attention.show,
-            title=_("Attention"),
-            icon=":material/grid_view:",
-            url_path="attention",
-            default=True,
-        ),
-        st.Page(
-            inside.show,
-            title=_("Inside attention"),
-            icon=":material/zoom_in:",
-            url_path="inside",
-        ),
-        st.Page(
-            flow.show,
-            title=_("Flow"),
-            icon=":material/account_tree:",
-            url_path="flow",
-        ),
-        st.Page(
-            next_token.show,
-            title=_("Next token"),
-            icon=":material/bar_chart:",
-            url_path="next-token",
-        ),
-        st.Page(
-            positions.show,
-            title=_("Positions"),
-            icon=":material/straighten:",
-            url_path="positions",
-        ),
-        st.Page(
-            translate.show,
-            title=_("Translate"),
-            icon=":material/translate:",
-            url_path="translate",
-        ),
-        st.Page(
-            training.show,
-            title=_("Training"),
-            icon=":material/trending_down:",
-            url_path="training",
-        ),
-    ],
-    position="top",
-)
+pages = [
+    st.Page(
+        attention.show,
+        title=_("Attention"),
+        icon=":material/grid_view:",
+        url_path="attention",
+        default=True,
+    ),
+    st.Page(
+        inside.show,
+        title=_("Inside attention"),
+        icon=":material/zoom_in:",
+        url_path="inside",
+    ),
+    st.Page(
+        flow.show,
+        title=_("Flow"),
+        icon=":material/account_tree:",
+        url_path="flow",
+    ),
+    st.Page(
+        next_token.show,
+        title=_("Next token"),
+        icon=":material/bar_chart:",
+        url_path="next-token",
+    ),
+    st.Page(
+        compare.show,
+        title=_("Compare"),
+        icon=":material/compare_arrows:",
+        url_path="compare",
+    ),
+    st.Page(
+        positions.show,
+        title=_("Positions"),
+        icon=":material/straighten:",
+        url_path="positions",
+    ),
+    st.Page(
+        translate.show,
+        title=_("Translate"),
+        icon=":material/translate:",
+        url_path="translate",
+    ),
+    st.Page(
+        training.show,
+        title=_("Training"),
+        icon=":material/trending_down:",
+        url_path="training",
+    ),
+]
+page = st.navigation(pages, position="top")
+st.session_state["pages"] = {one.url_path or "attention": one for one in pages}
 st.html(Path(__file__).with_name("style.css"))
 scene.bring_along(page.url_path)
 sidebar.choose()

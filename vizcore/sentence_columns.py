@@ -93,7 +93,7 @@ def side_by_side(
     parts = pd.concat(tables, ignore_index=True)[list(_PARTS)]
     lines = pd.DataFrame(rows)
     lines["rank"] = lines["log_likelihood"].rank(ascending=False, method="min").astype("Int64")
-    return SideBySide(parts, lines, n_columns, _parting(parts, n_columns, n_lines))
+    return SideBySide(parts, lines, n_columns, _parting(parts, n_lines))
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> tuple[list[list[int]], int]:
@@ -202,11 +202,11 @@ def _sum(values: np.ndarray) -> float:
     return math.nan if np.isnan(values).all() else float(np.nansum(values))
 
 
-def _parting(parts: pd.DataFrame, n_columns: int, n_lines: int) -> int | None:
-    for column in range(n_columns):
-        here = parts.loc[parts["column"] == column, "text"]
-        if len(here) < n_lines or here.nunique() > 1:
-            return column
+def _parting(parts: pd.DataFrame, n_lines: int) -> int | None:
+    """Special tokens, of which one model may put some where another has none, part nothing."""
+    for column, texts in parts[~parts["special"]].groupby("column")["text"]:
+        if len(texts) < n_lines or texts.nunique() > 1:
+            return int(str(column))
     return None
 
 

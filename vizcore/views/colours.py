@@ -3,7 +3,7 @@
 The idea: the further from the page's background, the more weight; so there is a ramp for light
 pages and one for dark ones, each with even steps of lightness (OKLab), and no colour of it is the
 background, so that a weight of zero can be told from a cell that is masked. Values below zero
-(differences) take the diverging ramps. Not for categories: those need hues, not lightness.
+(differences) take the diverging ramps. Categories (lines side by side) take hues, not lightness.
 """
 
 from collections.abc import Sequence
@@ -87,6 +87,9 @@ DARK = Colours(
     infinite="#ff9a3d",
     aside="#5c5c5c",
 )
+HUES_LIGHT = ("#1c6cac", "#d8480f", "#2c7d3f", "#8443a8", "#8a6500", "#b3285f")
+"""For lines side by side, each readable on a light page; the same on a dark one below."""
+HUES_DARK = ("#8bc3fd", "#ffa571", "#80ce83", "#d6a4f0", "#e5c35a", "#ff9fc0")
 
 
 def colorscale(ramp: Sequence[str]) -> list[tuple[float, str]]:

@@ -41,10 +41,10 @@ class _Paint:
     @classmethod
     def of(cls, dark: bool) -> "_Paint":
         if dark:
-            lines = ("#8bc3fd", "#ffa571", "#80ce83", "#d6a4f0")
-            return cls("#eceff4", "#4a5162", "#ff8a50", lines, "#0e1117", colours.DARK)
-        lines = ("#1c6cac", "#d8480f", "#2c7d3f", "#8443a8")
-        return cls("#1d2330", "#c9ced8", "#d8480f", lines, "#ffffff", colours.LIGHT)
+            hues = colours.HUES_DARK
+            return cls("#eceff4", "#4a5162", "#ff8a50", hues, "#0e1117", colours.DARK)
+        hues = colours.HUES_LIGHT
+        return cls("#1d2330", "#c9ced8", "#d8480f", hues, "#ffffff", colours.LIGHT)
 
 
 def position_heatmap(
