@@ -8,7 +8,7 @@ import vizcore
 from app.scene import Scene, pick
 from app.texts import _
 
-WIDTH = 130
+WIDTH = 145
 
 
 def number(

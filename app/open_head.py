@@ -44,9 +44,11 @@ def choose(trace: "vizcore.Trace", kind: str, layer: int, head: int) -> None:
             hidden=True,
         )
         changed = [one for one in (scene.of, scene.unit, scene.scale, scene.sink) if one]
+        changed += ["minus"] * (compared_with(trace, kind, layer, head, scene) is not None)
         label = _("Options ({n})").format(n=len(changed)) if changed else _("Options")
         with st.popover(label, icon=":material/tune:"):
             _options(scene)
+            _comparison(trace, kind, scene)
             _take_away(trace, kind, layer, head)
 
 
@@ -73,7 +75,16 @@ def show(
         )
         return
     n_tokens = max(len(trace.query_tokens(kind)), len(trace.key_tokens(kind)))
-    if scene.seen == "numbers":
+    compares = compared_with(trace, kind, layer, head, scene) is not None
+    if compares and scene.seen == "numbers":
+        st.info(
+            _("Numbers are those of one head. See a comparison as a map, as lines or as text."),
+            icon=":material/info:",
+        )
+    elif compares and is_long(trace, kind):
+        hint = _("This text has {n} tokens, too many to compare two heads.")
+        st.info(hint.format(n=n_tokens), icon=":material/info:")
+    elif scene.seen == "numbers":
         _show_numbers(trace, kind, layer, head, row, height)
     elif scene.seen == "lines" and n_tokens > MOST_LINES:
         hint = _("This text has {n} tokens, too many for lines. See it as a map or as text.")
@@ -92,6 +103,27 @@ def chosen_map(
     trace: "vizcore.Trace", kind: str, layer: int, head: int, scene: Scene
 ) -> "vizcore.AttentionMap":
     """What the options make of a head: the map that is shown, and that can be had."""
+    one = _seen(trace, kind, layer, head, scene)
+    other = compared_with(trace, kind, layer, head, scene)
+    return one if other is None else vizcore.difference(one, _seen(trace, kind, *other, scene))
+
+
+def compared_with(
+    trace: "vizcore.Trace", kind: str, layer: int, head: int, scene: Scene
+) -> tuple[int, int] | None:
+    """The head whose map is taken from that of the open one; None: none is."""
+    if scene.minus_layer is None and scene.minus_head is None:
+        return None
+    wanted = layer if scene.minus_layer is None else scene.minus_layer
+    nearest = min(trace.layers(kind), key=lambda one: abs(one - wanted))
+    other = head if scene.minus_head is None else scene.minus_head
+    return nearest, min(other, trace.n_heads(kind) - 1)
+
+
+def _seen(
+    trace: "vizcore.Trace", kind: str, layer: int, head: int, scene: Scene
+) -> "vizcore.AttentionMap":
+    """What is seen of one head, in tokens or words."""
     made: dict[str, Callable[[], vizcore.AttentionMap]] = {
         "norm": lambda: vizcore.weighted_norms(trace, layer, head, kind, normalise=True),
         "layer": lambda: vizcore.mean_map(trace, kind, layer=layer),
@@ -133,6 +165,29 @@ def _options(scene: Scene) -> None:
     )
 
 
+def _comparison(trace: "vizcore.Trace", kind: str, scene: Scene) -> None:
+    """Fields for another head, which is taken from the open one."""
+    layers = trace.layers(kind)
+    with st.container(horizontal=True):
+        fields.number(
+            _("Minus layer"),
+            "minus_layer",
+            scene.minus_layer,
+            layers[0],
+            layers[-1],
+            optional=True,
+            nothing=_("none"),
+            help=_(
+                "The map of another head is taken from this one, to see where they differ. A layer "
+                "alone means the same head there, a head alone the same layer."
+            ),
+        )
+        last = trace.n_heads(kind) - 1
+        fields.number(
+            _("and head"), "minus_head", scene.minus_head, 0, last, optional=True, nothing=_("none")
+        )
+
+
 def _take_away(trace: "vizcore.Trace", kind: str, layer: int, head: int) -> None:
     """What is shown, as a table and as a page."""
     if is_long(trace, kind):
@@ -143,7 +198,7 @@ def _take_away(trace: "vizcore.Trace", kind: str, layer: int, head: int) -> None
         "html": lambda: vizcore.heatmap(
             chosen_map(trace, kind, layer, head, scene),
             scale=scene.scale or "linear",
-            sink=scene.sink or "keep",
+            sink=_sink(scene) or "keep",
         ).to_html(),
     }
     labels = {"csv": _("Table (CSV)"), "html": _("Page (HTML)")}
@@ -159,6 +214,12 @@ def _take_away(trace: "vizcore.Trace", kind: str, layer: int, head: int) -> None
             )
 
 
+def _sink(scene: Scene) -> Any:
+    """What becomes of the first token, None for what is usual: of a difference it stays."""
+    compares = scene.minus_layer is not None or scene.minus_head is not None
+    return "keep" if compares else scene.sink or None
+
+
 def _show_map(one: "vizcore.AttentionMap", row: int | None, height: int) -> None:
     scene = current()
     by_word = scene.unit == "word"
@@ -166,7 +227,7 @@ def _show_map(one: "vizcore.AttentionMap", row: int | None, height: int) -> None
         one,
         row=None if by_word else row,
         scale=scene.scale or "linear",
-        sink=scene.sink or "keep",
+        sink=_sink(scene) or "keep",
         dark=st.context.theme.type == "dark",
         height=height - HINT_HEIGHT,
         room=MAP_ROOM,
@@ -180,6 +241,11 @@ def _show_lines(
     trace: "vizcore.Trace", kind: str, layer: int, head: int, row: int | None, height: int
 ) -> None:
     scene = current()
+    if compared_with(trace, kind, layer, head, scene) is not None:
+        one = chosen_map(trace, kind, layer, head, scene)
+        view = vizcore.head_view(one, sink="keep", height=height)
+        mount(view, key="lines_compared", on_select=_ignore)
+        return
     heads = [trace.map(layer, other, kind) for other in range(trace.n_heads(kind))]
     if scene.of == "norm":
         heads = [
@@ -205,7 +271,7 @@ def _show_text(one: "vizcore.AttentionMap", row: int | None, height: int) -> Non
     view = vizcore.text_view(
         one,
         selected=None if by_word else row,
-        sink=scene.sink or None,
+        sink=_sink(scene),
         scale=scene.scale or "linear",
         height=height,
     )

@@ -30,7 +30,7 @@ LONGEST_LINK = 6000
 """Characters of an address that browsers, proxies and chat programs pass on unharmed."""
 LOOKS = ("overview", "seen", "of", "unit", "scale", "sink")
 """Which heads are shown how."""
-BROUGHT_ALONG = ("kind", "layer", "head", "token", *LOOKS)
+BROUGHT_ALONG = ("kind", "layer", "head", "token", "minus_layer", "minus_head", *LOOKS)
 """What means the same on another page."""
 _IDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
 
@@ -45,6 +45,8 @@ class Scene:
         target: what the decoder of an encoder-decoder reads; "" lets it write by itself.
         kind: of attention: "decoder", "encoder" or "cross"; "" for the model's main kind.
         layer, head: the head that is open, counted from 0; None if none was picked.
+        minus_layer, minus_head: another head, whose map is taken from that of the open one; None
+            for the same layer or head, both None for no comparison.
         token: the position that is looked at closely, counted from 0; None if none was picked.
         overview: of all heads: their scores on this text, "here", or in "general"; "" their maps.
         seen: how the open head is seen: "lines", "text" or "numbers"; "" as a map.
@@ -69,6 +71,8 @@ class Scene:
     kind: str = ""
     layer: int | None = None
     head: int | None = None
+    minus_layer: int | None = None
+    minus_head: int | None = None
     token: int | None = None
     overview: str = ""
     seen: str = ""
@@ -104,6 +108,8 @@ class Scene:
             target=state.get("target") or "",
             layer=_number(address.get("layer")),
             head=_number(address.get("head")),
+            minus_layer=_number(address.get("minus_layer")),
+            minus_head=_number(address.get("minus_head")),
             token=_number(address.get("token")),
             step=step if step.isalpha() and len(step) < 20 else "",
             snapshot=_number(address.get("snapshot")),

@@ -115,7 +115,11 @@ def _pick_head(choice: dict[str, Any]) -> None:
 
 
 def _say(trace: "vizcore.Trace", kind: str, layer: int, head: int, row: int | None) -> None:
-    """What the open head does, and where the picked token looks most."""
+    """What the open head does, and where the picked token looks most; or what is compared."""
+    other = open_head.compared_with(trace, kind, layer, head, current())
+    if other is not None and not is_long(trace, kind):
+        st.markdown(_compared(trace.map(layer, head, kind), trace.map(*other, kind)))
+        return
     if is_long(trace, kind):  # there is no whole map
         one = trace.map_rows(layer, head, [row or 0], kind)
         place = None if row is None else 0
@@ -131,6 +135,13 @@ def _say(trace: "vizcore.Trace", kind: str, layer: int, head: int, row: int | No
         hint = _("Click on a token or a row of the map to see where it looks.")
         lines.append(hint if place is None else _looked_at(one, place))
     st.markdown("  \n".join(lines))
+
+
+def _compared(one: "vizcore.AttentionMap", other: "vizcore.AttentionMap") -> str:
+    """What the colours of a difference mean."""
+    less = _("orange") if st.context.theme.type == "dark" else _("brown")
+    said = _("**{one} minus {other}**: blue is more, {less} is less")
+    return said.format(one=literal(one.name.capitalize()), other=literal(other.name), less=less)
 
 
 def _looked_at(one: "vizcore.AttentionMap", row: int) -> str:

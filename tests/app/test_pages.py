@@ -82,6 +82,24 @@ def test_where_a_token_looks_is_said_once() -> None:
         assert "looks most at" not in opened(**scene, seen=seen).markdown[0].value
 
 
+def test_another_head_is_taken_from_the_open_one() -> None:
+    scene = {"model": "minilm-l6", "text": "a b c", "layer": "1", "head": "2"}
+    app = opened(**scene)
+    app.number_input(key="field_minus_head").set_value(4).run()
+    assert not app.exception
+    assert app.query_params["minus_head"] == "4"
+    assert app.markdown[0].value.startswith(
+        "**Encoder, layer 1, head 2 minus encoder, layer 1, head 4**"
+    )
+    app = opened(**scene, minus_layer="99", sink="grey", scale="log", seen="text")
+    assert "minus encoder, layer 5, head 2**" in app.markdown[0].value
+    assert not opened(**scene, minus_layer="0", seen="lines").exception
+    assert (
+        "Numbers are those of one head"
+        in opened(**scene, minus_head="4", seen="numbers").info[0].value
+    )
+
+
 def test_of_a_hybrid_network_only_the_layers_with_attention_can_be_picked(tmp_path: Path) -> None:
     folder = save(tiny_network("jamba"), tmp_path)
     app = opened(model=str(folder), text="one two three", layer="3")

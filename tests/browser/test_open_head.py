@@ -47,6 +47,20 @@ def test_what_is_shown_is_what_the_library_computes(
     visitor.expect_map(expected.values)
 
 
+def test_two_heads_are_compared_and_the_link_says_with_which(
+    visitor: Visitor, smollm2: Any
+) -> None:
+    trace = smollm2.trace(SENTENCE)
+    visitor.open(text=SENTENCE, layer=2, head=1)
+    visitor.page.get_by_role("button", name="Options").click()
+    visitor.page.get_by_label("and head").fill("4")
+    visitor.page.keyboard.press("Enter")
+    visitor.address_has(layer=2, head=1, minus_head=4)
+    visitor.expect_map(vizcore.difference(trace.map(2, 1), trace.map(2, 4)).values)
+    visitor.page.reload()
+    visitor.expect_map(vizcore.difference(trace.map(2, 1), trace.map(2, 4)).values)
+
+
 def test_the_map_can_be_had_as_a_table(visitor: Visitor, smollm2: Any, tmp_path: Path) -> None:
     import pandas as pd
 
