@@ -84,9 +84,8 @@ class AffineWalk(TorchFunctionMode):
     def cut(self, result: Any) -> Any:
         """What came out of a function that is not linear, as a part each."""
         if isinstance(result, tuple | list) and not isinstance(result, torch.Size):
-            cut = [self.cut(one) for one in result]
-            make = getattr(type(result), "_make", type(result))
-            return make(cut) if type(result) in (tuple, list) else tuple(cut)
+            make = getattr(type(result), "_make", type(result))  # some have names for their items
+            return make([self.cut(one) for one in result])
         if isinstance(result, Tensor) and result.is_floating_point():
             return self.part("nonlinear", result)
         return result
@@ -145,7 +144,7 @@ class AffineWalk(TorchFunctionMode):
         return func(*both, **factors)
 
     def multiply(self, func: Any, input: Any, other: Any, **how: Any) -> Any:
-        """A product; a number for each position, such as the scale of a norm, is frozen."""
+        """A product; the scale of a norm is frozen, and so is a gate on what heads return."""
         if not (_moves([input]) and _moves([other])):
             divides_by_it = func in _QUOTIENTS and _moves([other])
             return (
@@ -154,6 +153,10 @@ class AffineWalk(TorchFunctionMode):
         if other.shape[-1] == 1 and input.shape[-1] > 1:
             return func(input, other.detach(), **how)
         if input.shape[-1] == 1 and other.shape[-1] > 1 and func not in _QUOTIENTS:
+            return func(input.detach(), other, **how)
+        if func not in _QUOTIENTS and self._is_of_heads(input):
+            return func(input, other.detach(), **how)
+        if func not in _QUOTIENTS and self._is_of_heads(other):
             return func(input.detach(), other, **how)
         return self.cut(func(input, other, **how))
 
@@ -180,6 +183,15 @@ class AffineWalk(TorchFunctionMode):
         calls = self.recorder.calls
         heads = bool(calls) and result.ndim == 4 and result.shape[:3] == calls[-1].query.shape[:3]
         return self.part("heads" if heads else "nonlinear", result)
+
+    def _is_of_heads(self, tensor: Tensor) -> bool:
+        """Whether it comes of the heads of one attention call and of nothing else."""
+        node: Any = tensor.grad_fn
+        while node is not None and not hasattr(node, "variable"):
+            before = [one for one, _ in node.next_functions if one is not None]
+            node = before[0] if len(before) == 1 else None
+        leaf = getattr(node, "variable", None)
+        return any(part.of == "heads" and part.value is leaf for part in self.parts)
 
     def _added(self, constant: Tensor) -> Tensor:
         """Something that is added, as a part; a mere number of a norm is left alone."""

@@ -34,8 +34,8 @@ def logit_attribution(
 ) -> pd.DataFrame:
     """The parts that a logit is the sum of, at one position.
 
-    Takes a forward pass and a backward one. The norms' scales (and the slope of a soft cap) are
-    those of this run; all else between the parts and the logit is linear.
+    Takes a forward pass and a backward one. The norms' scales (and the slope of a soft cap, and
+    gates on what heads return) are those of this run; all else after the parts is linear.
 
     Args:
         token: the id of the token whose logit it is; None for the likeliest.
@@ -182,6 +182,6 @@ def _no_sum(trace: Trace) -> CaptureError:
     return CaptureError(
         f"The logits of {trace.model.name} are not the sum of what its heads and feed-forward "
         "layers say: something that is not linear stands between them (a head with an activation, "
-        "gates on the heads' outputs, several streams). What each layer would predict can be seen "
-        "nevertheless: vizcore.logit_lens."
+        "several streams). What each layer would predict can be seen nevertheless: "
+        "vizcore.logit_lens."
     )
