@@ -23,6 +23,7 @@ CHOICES = {
     "unit": ("word",),
     "scale": ("log",),
     "sink": ("grey", "renormalise"),
+    "measure": ("per_token", "per_word", "per_character"),
     "without": ("scaling", "mask", "scaling-mask"),
 }
 """What is one of some words; anything else in an address counts as not picked."""
@@ -63,6 +64,9 @@ class Scene:
         dims: there, the two dimensions of a table that are drawn as waves: "0.40".
         pair, place: there, the pair that turns, and the position it has turned to.
         span: there, how many positions are shown.
+        line: of the page Compare, the sentence that is looked at, counted from 0.
+        beside: there, a second model; "" for none.
+        measure: there, what log-likelihood is divided by: "per_token", …; "" for nothing.
     """
 
     model: str
@@ -90,6 +94,9 @@ class Scene:
     pair: int | None = None
     place: int | None = None
     span: int | None = None
+    line: int | None = None
+    beside: str = ""
+    measure: str = ""
 
     @classmethod
     def read(cls, state: Mapping[str, Any], address: Mapping[str, str]) -> Self:
@@ -120,6 +127,8 @@ class Scene:
             pair=_number(address.get("pair")),
             place=_number(address.get("place")),
             span=_number(address.get("span")),
+            line=_number(address.get("line")),
+            beside=address.get("beside", ""),
             **chosen,
         )
 
