@@ -138,9 +138,13 @@ def _say(trace: "vizcore.Trace", kind: str, layer: int, head: int, row: int | No
 
 
 def _compared(one: "vizcore.AttentionMap", other: "vizcore.AttentionMap") -> str:
-    """What the colours of a difference mean."""
+    """What colours, or dashes, mean in a difference."""
     less = _("orange") if st.context.theme.type == "dark" else _("brown")
-    said = _("**{one} minus {other}**: blue is more, {less} is less")
+    said = (
+        _("**{one} minus {other}**: solid is more, dashed is less")
+        if current().seen == "lines"
+        else _("**{one} minus {other}**: blue is more, {less} is less")
+    )
     return said.format(one=literal(one.name.capitalize()), other=literal(other.name), less=less)
 
 

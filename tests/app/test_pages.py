@@ -93,7 +93,8 @@ def test_another_head_is_taken_from_the_open_one() -> None:
     )
     app = opened(**scene, minus_layer="99", sink="grey", scale="log", seen="text")
     assert "minus encoder, layer 5, head 2**" in app.markdown[0].value
-    assert not opened(**scene, minus_layer="0", seen="lines").exception
+    lines = opened(**scene, minus_layer="0", seen="lines")
+    assert lines.markdown[0].value.endswith("**: solid is more, dashed is less")
     assert (
         "Numbers are those of one head"
         in opened(**scene, minus_head="4", seen="numbers").info[0].value
