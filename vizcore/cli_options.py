@@ -47,10 +47,10 @@ def load(name: str, report: "Progress") -> "Model":
     report("Starting PyTorch", None)
     from transformers.utils import logging
 
-    import vizcore
+    from vizcore.loading import load as load_model
 
     # One progress bar is enough, and it is ours.
     quieten: Any = logging
     quieten.disable_progress_bar()
     quieten.set_verbosity_error()
-    return vizcore.load(name, progress=report)
+    return load_model(name, progress=report)

@@ -58,9 +58,9 @@ def score(
 
     with terminal.progress() as report:
         loaded = load(model, report)
-    import vizcore
+    from vizcore.likelihood import score_stream
 
-    tables = vizcore.score_stream(
+    tables = score_stream(
         loaded,
         terminal_scores.read_lines(file),
         bos=bos,
@@ -84,14 +84,15 @@ def surprisal(
     as_json: AsJson = False,
 ) -> None:
     """Show how surprised a model is by each token of a text, in bits."""
-    import vizcore
     from vizcore import terminal_scores
 
     text = terminal.given_text(text)
     with terminal.progress() as report:
         loaded = load(model, report)
         report("Running the text", None)
-        frame = vizcore.surprisal(loaded, text, bos=bos)
+        from vizcore.likelihood import surprisal as surprisal_of
+
+        frame = surprisal_of(loaded, text, bos=bos)
     if as_json:
         terminal_scores.print_records("tokens", frame, model=loaded.name)
         return
@@ -130,7 +131,6 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Show which of some sentences is the likeliest, by how much, and where they part."""
-    import vizcore
     from vizcore import terminal_scores
 
     texts = [*terminal_scores.read_lines("-")] if sentences == ["-"] else sentences
@@ -138,7 +138,9 @@ def compare(
     with terminal.progress() as report:
         loaded = [load(name, report) for name in names]
         report("Running the sentences", None)
-        found = vizcore.side_by_side(loaded, texts, by=by, bos=bos, source=source)
+        from vizcore.sentence_columns import side_by_side
+
+        found = side_by_side(loaded, texts, by=by, bos=bos, source=source)
     if as_json:
         parts = terminal_scores.records(found.parts)
         terminal_scores.print_records("sentences", found.lines, parts=parts, parting=found.parting)
@@ -179,20 +181,23 @@ def rescore(
     as_json: AsJson = False,
 ) -> None:
     """Weigh a recogniser's or translator's hypotheses against what a language model expects."""
-    import vizcore
     from vizcore import terminal_scores
+    from vizcore.nbest_files import parse_nbest, read_nbest
 
     if file == "-":
-        lists = vizcore.parse_nbest(sys.stdin.buffer.read(), "standard input")
+        lists = parse_nbest(sys.stdin.buffer.read(), "standard input")
     else:
-        lists = vizcore.read_nbest(file)
+        lists = read_nbest(file)
     with terminal.progress() as report:
         loaded = load(model, report)
         report("Scoring the hypotheses", None)
-        found = vizcore.rescore(loaded, lists, given=given, bos=bos, reference=reference)
+        from vizcore.rescoring import error_rates
+        from vizcore.rescoring import rescore as rescored
+
+        found = rescored(loaded, lists, given=given, bos=bos, reference=reference)
     rates = None
     if all(one.reference is not None for one in found):
-        rates = vizcore.error_rates(found)
+        rates = error_rates(found)
     if as_json:
         terminal_scores.print_rescored(loaded.name, weight, found, rates)
         return
