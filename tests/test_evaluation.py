@@ -292,3 +292,13 @@ def test_a_sample_of_the_real_blimp_on_the_real_model(smollm2: Any, shared_data:
     counted = vizcore.accuracy_table(found)
     assert list(counted["paradigm"]) == ["anaphor_number_agreement"]
     assert counted["accuracy"].item() > 0.8
+
+
+def test_masked_models_answer_by_their_pseudo_log_likelihood() -> None:
+    mlm = vizcore.load("tatoeba-mlm")
+    found = vizcore.evaluate(mlm, pairs().head(2), masking="original")
+    for row in found.items.to_dict("records"):
+        expected = vizcore.score(mlm, [row["good"], row["bad"]], masking="original")
+        good, bad = expected["log_likelihood"]
+        assert row["difference"] == pytest.approx(good - bad, abs=1e-3)
+    assert found.settings["masking"] == "original"
