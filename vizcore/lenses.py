@@ -17,8 +17,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vizcore.errors import SelectionError, ShapeError
-from vizcore.residual_stream import residual_stream
+from vizcore.residual_stream import no_stream, residual_stream
 from vizcore.trace import Trace
+from vizcore.trial import close
 from vizcore.tuned_lens import TunedLens
 
 POSITIONS_AT_ONCE, CELLS_AT_ONCE = 64, 256
@@ -170,7 +171,10 @@ def logit_lens(
                 else lens.translate(state[columns], row - 1)
                 for row, state in enumerate(states)
             ]  # fmt: skip
-            final = stream.logits(read[-1][None])[0].float().log_softmax(dim=-1)
+            made = stream.logits(read[-1][None])[0]
+            if not close(made, trace.logits_at(chosen[columns])):
+                raise no_stream(trace.model)
+            final = made.float().log_softmax(dim=-1)
             answer = final.argmax(dim=-1)
             answer_ids += answer.tolist()
             best: list[tuple[np.ndarray, np.ndarray]] = []

@@ -140,13 +140,18 @@ def residual_stream(model: Model) -> ResidualStream:
         _kept[model] = _find(model.network, model._capture.trunk)
     found = _kept[model]
     if found is None:
-        raise CaptureError(
-            f"The residual stream of {model.name} was not found: there is no row of layers from "
-            "whose last output alone the network makes its logits (some keep several streams, or "
-            "mix positions once more at the end). What it predicts at the end is there: "
-            "trace.next_tokens."
-        )
+        raise no_stream(model)
     return found
+
+
+def no_stream(model: Model) -> CaptureError:
+    """What is said of a model whose stream was not found, or does not lead to its logits."""
+    return CaptureError(
+        f"The residual stream of {model.name} was not found: there is no row of layers from "
+        "whose last output alone the network makes its logits (some keep several streams, or "
+        "mix positions once more at the end). What it predicts at the end is there: "
+        "trace.next_tokens."
+    )
 
 
 _kept: WeakKeyDictionary[Model, ResidualStream | None] = WeakKeyDictionary()
