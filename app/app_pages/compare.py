@@ -53,17 +53,26 @@ def _examples() -> list[_Example]:
 def show() -> None:
     """Draw the page."""
     _bring_back()
-    given, settings = st.columns([3, 2], gap="medium")
+    given, settings = st.columns([5, 4], gap="medium")
     with given:
         st.text_area(
             _("Sentences, one a line"),
             "\n".join(_examples()[1].sentences),
             key="sentences",
             bind="query-params",
-            height=110,
+            height=104,
             on_change=_forget,
             help=_("Two to ten. Ctrl+Enter, or a click elsewhere, compares them."),
         )
+        with st.container(horizontal=True, gap="medium"):
+            for number, example in enumerate(_examples()):
+                st.button(
+                    example.title,
+                    key=f"compare_{number}",
+                    on_click=_take,
+                    args=(example,),
+                    type="tertiary",
+                )
     with settings:
         scene = current()
         with st.container(horizontal=True):
@@ -75,15 +84,7 @@ def show() -> None:
                 {"": _("tokens"), "word": _("words")},
                 help=_("Words make models with different tokens comparable."),
             )
-        with st.container(horizontal=True, gap="small"):
-            for number, example in enumerate(_examples()):
-                st.button(
-                    example.title,
-                    key=f"compare_{number}",
-                    on_click=_take,
-                    args=(example,),
-                    type="tertiary",
-                )
+        measure = _measure(scene)
     st.session_state["sentences_before"] = st.session_state["sentences"]
     sentences = [line.strip() for line in st.session_state["sentences"].splitlines()]
     sentences = [line for line in sentences if line]
@@ -94,7 +95,7 @@ def show() -> None:
         st.warning(
             _("The first {most} of {n} sentences are compared.").format(most=MOST, n=len(sentences))
         )
-    _compare(current(), tuple(sentences[:MOST]), other)
+    _compare(current(), tuple(sentences[:MOST]), other, measure)
 
 
 def _bring_back() -> None:
@@ -116,13 +117,13 @@ def _other_model(scene: Scene) -> str:
         key=key,
         placeholder=_("none"),
         on_change=lambda: pick(beside=st.session_state[key]),
-        width=220,
+        width=170,
         help=_("Both read every sentence; a line each."),
     )
     return st.session_state[key] or ""
 
 
-def _compare(scene: Scene, sentences: tuple[str, ...], other: str) -> None:
+def _compare(scene: Scene, sentences: tuple[str, ...], other: str, measure: str) -> None:
     models = [load_model(name) for name in (scene.model, other) if name]
     for model in models:
         if not model.has_head or model.kind == "encoder":
@@ -139,7 +140,6 @@ def _compare(scene: Scene, sentences: tuple[str, ...], other: str) -> None:
         ),
     )[1]
     _verdict(found, sentences, models)
-    measure = _measure(scene)
     mount(
         vizcore.sentences_view(
             found.parts,
@@ -187,8 +187,8 @@ def _verdict(
         gap = best["log_likelihood"] - second["log_likelihood"]
         st.markdown(
             _(
-                "**{model}** finds “{best}” likelier than “{second}”, by {gap:.2f} nats: "
-                "{times} times as likely."
+                "**{model}** finds “{best}” **{times} times as likely** as “{second}” "
+                "({gap:.2f} nats)."
             ).format(
                 model=literal(model.name),
                 best=literal(best["sentence"]),
@@ -208,19 +208,19 @@ def _times(gap: float) -> str:
 
 def _measure(scene: Scene) -> str:
     words = {
-        "": _("whole sentence"),
-        "per_token": _("per token"),
-        "per_word": _("per word"),
-        "per_character": _("per character"),
+        "": _("sentence"),
+        "per_token": _("token"),
+        "per_word": _("word"),
+        "per_character": _("character"),
     }
     fields.choice(
-        _("Log-likelihood"),
+        _("Log-likelihood of a"),
         "measure",
         scene.measure,
         words,
         help=_(
-            "A longer sentence has more parts, and each costs likelihood. Per token, word or "
-            "character, sentences of different lengths can be compared."
+            "A longer sentence has more parts, and each costs likelihood. By its mean for a token, "
+            "word or character, sentences of different lengths can be compared."
         ),
     )
     return scene.measure or "log_likelihood"

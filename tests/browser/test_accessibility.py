@@ -14,6 +14,7 @@ PAGES: dict[str, dict[str, object]] = {
     "/inside": {"token": 2},
     "/next-token": {"token": 2},
     "/translate": {"model": "tatoeba-translator"},
+    "/compare": {"model": "tatoeba-lm"},
     "/training": {},
 }
 

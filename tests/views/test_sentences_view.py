@@ -72,6 +72,7 @@ def test_lines_name_their_model_only_where_there_are_several() -> None:
     assert {line["model"] for line in data["lines"]} == {""}
     data = sentences_view(parts(), lines("one", "other")).data
     assert [line["model"] for line in data["lines"]] == ["one", "other"]
+    assert [line["behind"] for line in data["lines"]] == [0, 0]  # each is its model's likeliest
 
 
 def test_another_measure_ranks_them_and_what_it_does_not_know_is_not_scored() -> None:
@@ -96,7 +97,7 @@ def test_a_curve_goes_through_what_each_part_adds() -> None:
     first, second = figure.data
     assert list(first.x) == [0, 1, 3]
     assert list(second.y) == parts()["cumulative"].tolist()[3:]
-    assert figure.layout.xaxis.ticktext[1] == "The / A"
+    assert figure.layout.xaxis.ticktext[1].strip("\u2068\u2069") == "The / A"
     assert first.line.color != second.line.color
     assert figure.layout.shapes[0].x0 == 1
 

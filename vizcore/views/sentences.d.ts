@@ -13,7 +13,7 @@ export type SentencePart = {
 };
 
 export type SentencesData = {
-  /** behind: the difference to the likeliest one, 0 for itself. */
+  /** behind: the difference to the model's likeliest one, 0 for itself. */
   lines: { model: string; total: number | null; behind: number | null; parts: SentencePart[] }[];
   nColumns: number;
   /** The column in which they first differ. */

@@ -6,21 +6,17 @@
  * again on the same element, it takes the new data.
  * @import { Mount, SentencesData, SentencePart, SentencesPick } from "./sentences.d.ts"
  */
-import { guard } from "./guard.js";
 import { find, part } from "./parts.js";
+import { mounting } from "./watch.js";
 import { fill } from "./words.js";
 
 const MARKUP = `
 <div class="board"><div class="lines" role="toolbar"></div></div>
 <p class="status" role="status"></p>`;
 
-/** @type {WeakMap<HTMLElement, SentencesView>} */
-const views = new WeakMap();
-
 class SentencesView {
   /** @param {HTMLElement} el */
   constructor(el) {
-    this.el = el;
     this.root = document.createElement("div");
     this.root.className = "headlight sentences-view";
     this.root.innerHTML = MARKUP;
@@ -40,10 +36,7 @@ class SentencesView {
     this.board.addEventListener("focusin", (event) => this.tell(under(event)), { signal });
     this.board.addEventListener("click", (event) => this.choose(under(event)), { signal });
     this.board.addEventListener("keydown", (event) => this.press(event), { signal });
-    signal.addEventListener("abort", () => {
-      this.root.remove();
-      views.delete(this.el);
-    });
+    signal.addEventListener("abort", () => this.root.remove());
   }
 
   /** @param {SentencesData} data @param {(pick: SentencesPick) => void} select */
@@ -206,9 +199,5 @@ function share(probability) {
 }
 
 /** @type {Mount<SentencesData, SentencesPick>} */
-export default function mount({ el, data, select }) {
-  const view = views.get(el) ?? new SentencesView(el);
-  views.set(el, view);
-  guard(view, () => view.update(data, select));
-  return () => view.ending.abort();
-}
+const mount = mounting((el) => new SentencesView(el));
+export default mount;

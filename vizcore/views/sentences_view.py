@@ -49,7 +49,8 @@ def sentences_view(
         parts: line, part, text, column, special, surprisal (bits) and cumulative (nats) of each.
         lines: line, model and the measure of each. Where there are several models, each line says
             whose it is.
-        measure: the column of `lines` by which they are ranked, in nats.
+        measure: the column of `lines` that is written beside each, in nats, with the difference to
+            the likeliest one of the same model.
         parting: the column in which they first differ; None if they don't.
         selected: the line and the part that are marked.
         title: for a page.
@@ -64,19 +65,19 @@ def sentences_view(
             f"column of {', '.join(map(str, lines.columns))}."
         )
     several = lines["model"].nunique() > 1
-    best = lines[measure].max()
+    best = lines.groupby("model")[measure].transform("max")
     data: dict[str, object] = {
         "lines": [
             {
                 "model": str(row["model"]) if several else "",
                 "total": _number(row[measure]),
-                "behind": _number(row[measure] - best),
+                "behind": _number(row[measure] - best[number]),
                 "parts": [
                     _part(one)
                     for one in parts[parts["line"] == row["line"]].itertuples(index=False)
                 ],
             }
-            for _, row in lines.iterrows()
+            for number, row in lines.iterrows()
         ],
         "nColumns": int(parts["column"].max()) + 1 if len(parts) else 0,
         "parting": parting,
