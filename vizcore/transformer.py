@@ -191,10 +191,7 @@ def sinusoids(
 def rotate(
     x: Float[Tensor, "batch head token d_head"], start: int = 0
 ) -> Float[Tensor, "batch head token d_head"]:
-    """RoPE (Su et al. 2021): turn pairs of dimensions by angles that grow with position.
-
-    The product of a query and a key then depends on their distance only.
-    """
+    """RoPE (Su et al. 2021): turns pairs of dimensions; products then know distances only."""
     angles = _angles(start, x.shape[2], x.shape[3], x.device)  # token pair
     cos, sin = angles.cos().to(x), angles.sin().to(x)
     a, b = x[..., 0::2], x[..., 1::2]  # batch head token pair
