@@ -6,26 +6,19 @@ page, from the event to the frame in which the new picture is there.
 """
 
 import os
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from _server import running
 from _table import show
 from playwright.sync_api import sync_playwright
 
 from tests.support.browser import find_browser
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 REPEATS = 7
-PATIENCE = 60
 WORDS = (
     "the quick brown fox jumps over a lazy dog while seven old friends watch from under the big "
     "tree and laugh"
@@ -67,22 +60,13 @@ def main() -> None:
         )
         page = browser.new_page(viewport={"width": 1280, "height": 720})
         page.set_default_timeout(60_000)
-        port = _free_port()
-        command = ["make", "run", f"ARGS=--no-browser --port {port}"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         began = time.perf_counter()
-        server = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **quiet)
-        try:
-            _measure(page, f"http://localhost:{port}", began)
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            browser.close()
+        with running(["make", "run", "ARGS=--no-browser --port {port}"]) as address:
+            _measure(page, address, began)
+        browser.close()
 
 
 def _measure(page: Any, address: str, began: float) -> None:
-    deadline = began + PATIENCE
-    while not _answers(address) and time.perf_counter() < deadline:
-        time.sleep(0.05)
     page.goto(address)
     page.evaluate(WHEN_NEW, ["all", 0, None])
     first = time.perf_counter() - began
@@ -113,21 +97,6 @@ def _another_head(page: Any, number: int) -> float:
     before, start = page.evaluate(PICTURE), page.evaluate("performance.now()")
     page.mouse.click(box["x"] + 60 + 42 * number, box["y"] + 42)
     return float(page.evaluate(WHEN_NEW, ["map", start, before]))
-
-
-def _answers(address: str) -> bool:
-    try:
-        urllib.request.urlopen(f"{address}/_stcore/health", timeout=5).close()
-    except (urllib.error.URLError, ConnectionError):
-        return False
-    return True
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":
