@@ -111,6 +111,16 @@ def test_the_buttons_zoom_and_show_the_whole_map_again(looker: Looker) -> None:
     assert read(looker.point(300, 300)) == far
 
 
+def test_zooming_by_keys_and_buttons_keeps_the_diagonal_in_sight(looker: Looker) -> None:
+    looker.page.set_viewport_size({"width": 1100, "height": 600})  # room beside a square map
+    looker.show(tile_view(a_map(400, 400, causal=True)))
+    for _ in range(3):
+        looker.canvas.press("+")
+        looker.page.get_by_role("button", name="Zoom in").click()
+    at = [read(looker.point(x, x)) for x in range(20, 240, 20)]
+    assert min(abs(query - key) for query, key in at) <= 2
+
+
 def test_masked_cells_and_cells_without_a_number_are_told_and_in_the_legend(looker: Looker) -> None:
     map = a_map(60, 60, causal=True)
     map.values[50, 2], map.values[51, 2] = np.nan, np.inf

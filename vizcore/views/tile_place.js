@@ -49,6 +49,17 @@ export class Place {
     return Math.max(this.leastCell, MAX_CELL / Math.max(1, this.tall));
   }
 
+  /**
+   * On the canvas, the middle of the whole map, which may leave room beside it. What is zoomed there
+   * stays there, so that of a text that looks at itself the diagonal stays in sight.
+   * @returns {[number, number]}
+   */
+  get middle() {
+    const { frame, shape, leastCell, tall } = this;
+    const [nQueries, nKeys] = shape;
+    return [frame.left + (leastCell * nKeys) / 2, frame.top + (leastCell * tall * nQueries) / 2];
+  }
+
   get isWhole() {
     return this.look.cell <= this.leastCell * 1.001;
   }

@@ -81,10 +81,7 @@ class TileView {
 
   watch() {
     const { signal } = this.ending;
-    const middle = () => {
-      const { left, top, width, height } = this.place.frame;
-      return /** @type {[number, number]} */ ([left + width / 2, top + height / 2]);
-    };
+    const middle = () => this.place.middle;
     const zoom = (/** @type {number} */ factor) => this.moved(() => this.place.zoom(factor, ...middle()));
     const press = (/** @type {string} */ name, /** @type {() => void} */ act) =>
       find(this.root, `button.${name}`, HTMLButtonElement).addEventListener("click", act, { signal });
