@@ -23,6 +23,7 @@ CHOICES = {
     "unit": ("word",),
     "scale": ("log",),
     "sink": ("grey", "renormalise"),
+    "expects": ("layers", "sampling"),
     "measure": ("per_token", "per_word", "per_character"),
     "without": ("scaling", "mask", "scaling-mask"),
 }
@@ -64,6 +65,9 @@ class Scene:
         dims: there, the two dimensions of a table that are drawn as waves: "0.40".
         pair, place: there, the pair that turns, and the position it has turned to.
         span: there, how many positions are shown.
+        expects: of the page Next token: what each of the "layers" would say, or what "sampling"
+            does; "" for the table.
+        temperature, top_k, top_p, min_p: there; all but top_k in hundredths; None for no change.
         line: of the page Compare, the sentence that is looked at, counted from 0.
         beside: there, a second model; "" for none.
         measure: there, what log-likelihood is divided by: "per_token", …; "" for nothing.
@@ -94,6 +98,11 @@ class Scene:
     pair: int | None = None
     place: int | None = None
     span: int | None = None
+    expects: str = ""
+    temperature: int | None = None
+    top_k: int | None = None
+    top_p: int | None = None
+    min_p: int | None = None
     line: int | None = None
     beside: str = ""
     measure: str = ""
@@ -127,6 +136,10 @@ class Scene:
             pair=_number(address.get("pair")),
             place=_number(address.get("place")),
             span=_number(address.get("span")),
+            temperature=_number(address.get("temperature")),
+            top_k=_number(address.get("top_k")),
+            top_p=_number(address.get("top_p")),
+            min_p=_number(address.get("min_p")),
             line=_number(address.get("line")),
             beside=address.get("beside", ""),
             **chosen,

@@ -109,6 +109,7 @@ if TYPE_CHECKING:
         rotary_dial,
         rotary_factors,
     )
+    from vizcore.views.prediction_figures import lens_heatmap, rank_curve, sampling_bars
     from vizcore.views.scatter_view import head_scatter
     from vizcore.views.sentence_figures import sentence_curves
     from vizcore.views.sentences_view import sentences_view
@@ -211,6 +212,7 @@ __all__ = [
     "is_fetched",
     "is_telling",
     "layer_features",
+    "lens_heatmap",
     "load",
     "logit_attribution",
     "logit_lens",
@@ -233,6 +235,7 @@ __all__ = [
     "position_waves",
     "positions",
     "queries_and_keys",
+    "rank_curve",
     "read_benchmark",
     "read_evaluation",
     "read_nbest",
@@ -242,6 +245,7 @@ __all__ = [
     "rollout_layers",
     "rotary_dial",
     "rotary_factors",
+    "sampling_bars",
     "sampling_table",
     "score",
     "score_stream",
@@ -346,6 +350,7 @@ _HOME = {
         "rotary_dial",
         "rotary_factors",
     ),
+    "vizcore.views.prediction_figures": ("lens_heatmap", "rank_curve", "sampling_bars"),
     "vizcore.views.scatter_view": ("head_scatter",),
     "vizcore.views.sentence_figures": ("sentence_curves",),
     "vizcore.views.sentences_view": ("sentences_view",),

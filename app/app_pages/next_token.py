@@ -1,4 +1,4 @@
-"""Next token: what the model expects after every token, and how surprised it was."""
+"""Next token: what the model expects after every token, by layer, and after sampling settings."""
 
 import math
 from typing import Any
@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 import vizcore
-from app import fields
+from app import fields, lens_page, sampling_page
 from app.loading import load_model, run_text
 from app.mount import mount
 from app.scene import current, pick, within
@@ -53,12 +53,30 @@ def _look(trace: "vizcore.Trace") -> None:
         ).format(name=literal(trace.model.name))
     )
     strip = st.container()
-    table, actual = st.columns([3, 2], gap="large")
-    with actual:
+    scene = current()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         position = _position(surprisal)
-        _what_came(surprisal, position)
+        fields.choice(
+            _("What the model expects"),
+            "expects",
+            scene.expects,
+            {"": _("In the end"), "layers": _("By layer"), "sampling": _("Sampling")},
+            help=_(
+                "In the end: the likeliest tokens. By layer: what it would say if it stopped "
+                "earlier (logit lens). Sampling: what temperature and cuts do to it."
+            ),
+        )
     with strip:
         mount(_text(trace, surprisal), key="text_strip", on_select=_pick_token, selected=position)
+    if scene.expects == "layers":
+        lens_page.show(trace, position)
+        return
+    if scene.expects == "sampling":
+        sampling_page.show(trace, position)
+        return
+    table, actual = st.columns([5, 4], gap="large")
+    with actual:
+        _what_came(surprisal, position)
     with table:
         _expected(trace, surprisal, position)
 
@@ -136,7 +154,7 @@ def _what_came(surprisal: pd.DataFrame, position: int) -> None:
         return
     came = surprisal.iloc[position + 1]
     st.markdown(_("In the text comes {token}").format(token=code(came["token"])))
-    rank, probability, bits = st.columns(3)
+    rank, probability, bits = st.columns([3, 4, 3], gap="small")
     rank.metric(_("Rank"), f"{came['rank']:,}")
     probability.metric(_("Probability"), _share(math.exp(came["log_probability"])))
     bits.metric(
