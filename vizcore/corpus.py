@@ -16,6 +16,8 @@ from vizcore.errors import DataError
 Example = tuple[str, ...]
 """(source, target), or (line,)."""
 MAX_HELD_OUT = 1000
+SPREAD = 0.2
+"""Examples up to this share longer or shorter come into one batch."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,10 @@ def first_line(path: Path) -> str:
 def length_batches(
     lengths: Sequence[Sequence[int]], *, batch_tokens: int, seed: str
 ) -> list[list[int]]:
-    """Shuffled batches of examples of about the same length, so that little is padding.
+    """Shuffled batches of examples of about the same length, so that not much is padding.
+
+    Only about: if all examples of a batch were equally long, each step would teach a network to end
+    its text at one place, and one that is trained with small batches learns to leave things out.
 
     Args:
         lengths: of each example's texts, in tokens.
@@ -99,8 +104,8 @@ def length_batches(
     """
     chance = random.Random(seed)
     order = list(range(len(lengths)))
-    chance.shuffle(order)  # a stable sort leaves those of one length in this order
-    order.sort(key=lambda number: (sum(lengths[number]), *lengths[number]))
+    about = [sum(texts) * chance.uniform(1 - SPREAD, 1 + SPREAD) for texts in lengths]
+    order.sort(key=about.__getitem__)
     batches: list[list[int]] = []
     longest: list[int] = []
     for number in order:
