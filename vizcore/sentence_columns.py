@@ -9,7 +9,7 @@ matched in columns, and each part keeps its own log-probability. For pairs by th
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -155,7 +155,9 @@ def _line(
     scored = trace_surprisal(trace)
     ids = scored["token_id"].tolist()
     special = set(model.special_positions(ids))
-    words = token_words(model.tokenizer, ids)
+    tokenizer: Any = model.tokenizer  # one that has encoded a sentence is there
+    with model._tokenizing:
+        words = token_words(tokenizer, ids)
     spans = words.spans if by == "word" else [(place, place + 1) for place in range(len(ids))]
     values = scored["log_probability"].to_numpy()
     summed = np.array([_sum(values[first:end]) for first, end in spans])

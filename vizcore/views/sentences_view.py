@@ -65,7 +65,7 @@ def sentences_view(
             f"column of {', '.join(map(str, lines.columns))}."
         )
     several = lines["model"].nunique() > 1
-    best = lines.groupby("model")[measure].transform("max")
+    best = lines.groupby("model")[measure].transform("max").tolist()
     data: dict[str, object] = {
         "lines": [
             {
@@ -77,7 +77,7 @@ def sentences_view(
                     for one in parts[parts["line"] == row["line"]].itertuples(index=False)
                 ],
             }
-            for number, row in lines.iterrows()
+            for number, (_, row) in enumerate(lines.iterrows())
         ],
         "nColumns": int(parts["column"].max()) + 1 if len(parts) else 0,
         "parting": parting,
