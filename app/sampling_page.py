@@ -47,14 +47,13 @@ def show(trace: "vizcore.Trace", position: int) -> None:
             top_p=top_p / 100,
             min_p=min_p / 100,
         )
-        table = vizcore.sampling_table(trace, position, sampling=sampling, k=None)
-        n_kept = int(table["kept"].sum())
+        table = vizcore.sampling_table(trace, position, sampling=sampling, k=N_SHOWN)
         st.markdown(
-            _("**{kept:,} of {n:,} tokens** can still be drawn.").format(kept=n_kept, n=len(table))
+            _("**{n_kept:,} of {n_tokens:,} tokens** can still be drawn.").format(**table.attrs)
         )
     with bars:
         figure = vizcore.sampling_bars(
-            table.head(N_SHOWN), dark=st.context.theme.type == "dark", height=430
+            table, dark=st.context.theme.type == "dark", height=430
         ).figure
         st.plotly_chart(figure, key="sampling", config={"displaylogo": False})
 

@@ -104,9 +104,8 @@ class _LayerForward:
     def __init__(self, layer: nn.Module) -> None:
         self.layer = layer
         self.own = vars(layer).get("forward")
-        self.rest: int | None = (
-            None  # how many other results it returns; None if only one, by itself
-        )
+        # How many other results it returns; None if only one, by itself.
+        self.rest: int | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         recording = _recording.get()

@@ -110,20 +110,22 @@ def sampling_table(
         One row a token, likeliest first: rank, token, token_id, probability (the model's own),
         then the probability after each step: temperature, top_k, top_p, min_p (the last one is
         what is drawn from); kept, and cut_by: the step that cut the token away, missing if none.
+        Its `attrs` say n_kept, of n_tokens in the whole vocabulary.
 
     Raises:
         MissingHeadError: if the model has no language-model head.
         SelectionError: if there is no such position, or k is not at least 1.
     """
-    vocab_size = trace.logits_at([0]).shape[-1]
-    table = trace.next_tokens(position, vocab_size if k is None else k)
+    n_positions = len(trace.source_ids if trace.target_ids is None else trace.target_ids)
+    logits = trace.logits_at([position % n_positions])[0]
+    table = trace.next_tokens(position, len(logits) if k is None else k)
     table = table.drop(columns="log_probability")
-    n_tokens = len(trace.source_ids if trace.target_ids is None else trace.target_ids)
-    logits = trace.logits_at([position % n_tokens])[0]
     ids = torch.tensor(table["token_id"].to_numpy(), device=logits.device)
     kept = np.ones(len(table), dtype=bool)
     cut_by = np.full(len(table), None, dtype=object)
-    for name, scores in zip(STEPS, sampling.steps(logits), strict=True):
+    steps = sampling.steps(logits)
+    table.attrs.update(n_kept=int(torch.isfinite(steps[-1]).sum()), n_tokens=len(logits))
+    for name, scores in zip(STEPS, steps, strict=True):
         table[name] = scores.double().softmax(dim=-1)[ids].cpu().numpy()
         gone = kept & torch.isinf(scores[ids]).cpu().numpy()
         cut_by[gone] = name

@@ -139,7 +139,7 @@ def _compare(scene: Scene, sentences: tuple[str, ...], other: str, measure: str)
             vizcore.side_by_side(models, sentences, by=by, source=source),
         ),
     )[1]
-    _verdict(found, sentences, models)
+    _verdict(found, models)
     mount(
         vizcore.sentences_view(
             found.parts,
@@ -173,9 +173,7 @@ def _cannot(model: "vizcore.Model") -> str:
     ).format(name=literal(model.name))
 
 
-def _verdict(
-    found: "vizcore.SideBySide", sentences: Sequence[str], models: "Sequence[vizcore.Model]"
-) -> None:
+def _verdict(found: "vizcore.SideBySide", models: "Sequence[vizcore.Model]") -> None:
     """Who wins, by how much, and where it is decided: one line a model."""
     for model in models:
         mine = found.lines[found.lines["model"] == model.name].sort_values(

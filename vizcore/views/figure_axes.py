@@ -81,11 +81,11 @@ class Axis:
         pitch = room / max(1, len(starts))
         return cls(
             block=block,
-            labels=[literal(_cut(tokens[start])) for start in starts],
+            labels=[literal(cut(tokens[start])) for start in starts],
             spans=spans,
             every=max(1, int(np.ceil(LABEL_PITCH / pitch))),
             pitch=pitch,
-            widest=max((_width(_cut(tokens[start])) for start in starts), default=0),
+            widest=max((_width(cut(tokens[start])) for start in starts), default=0),
         )
 
     @property
@@ -108,9 +108,10 @@ def literal(token: str) -> str:
     return f"\u2068{visible}\u2069"
 
 
-def _cut(token: str) -> str:
+def cut(token: str, width: int = MAX_LABEL_WIDTH) -> str:
+    """As much of a token as there is room for; the width is in Latin letters."""
     for index in range(len(token)):
-        if _width(token[: index + 1]) > MAX_LABEL_WIDTH:
+        if _width(token[: index + 1]) > width:
             return token[:index] + "…"
     return token
 

@@ -4,7 +4,6 @@ The idea: each takes a table (`LogitLens.to_frame`, `vizcore.sampling_table`) an
 For what is looked at take `heatmap`.
 """
 
-import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +12,7 @@ import plotly.graph_objects as go
 
 from vizcore.errors import SelectionError
 from vizcore.views import colours
-from vizcore.views.figure_axes import Style, literal
+from vizcore.views.figure_axes import Style, cut, literal
 from vizcore.views.figure_page import FigureView
 
 HEIGHT = 520
@@ -54,7 +53,7 @@ def lens_heatmap(
         zmin=0,
         zmax=1,
         colorscale=colours.colorscale(ramp),
-        text=[[literal(_cut(str(cell["top_token"]))) for cell in row] for row in grid],
+        text=[[literal(cut(str(cell["top_token"]), CELL_WIDTH)) for cell in row] for row in grid],
         texttemplate="%{text}",
         textfont={"size": CELL_FONT_SIZE},
         customdata=[[_told(cell) for cell in row] for row in grid],
@@ -66,7 +65,7 @@ def lens_heatmap(
     tokens = [str(grid[0][column]["token"]) for column in range(len(positions))]
     figure.update_xaxes(
         tickvals=np.arange(len(positions)),
-        ticktext=[literal(_cut(token)) for token in tokens],
+        ticktext=[literal(cut(token, CELL_WIDTH)) for token in tokens],
         title="after this token",
         showgrid=False,
     )
@@ -187,16 +186,6 @@ def _told(cell: pd.Series) -> str:
         f"after {layer}: {literal(str(cell['top_token']))} {cell['top_probability']:.1%}"
         f"<br>the model's answer {literal(str(cell['answer']))} has rank {cell['answer_rank']:,}"
     )
-
-
-def _cut(token: str) -> str:
-    """As much of a token as a cell has room for."""
-    width = 0
-    for place, letter in enumerate(token):
-        width += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-        if width > CELL_WIDTH:
-            return token[: max(1, place - 1)] + "…"
-    return token
 
 
 def _lay_out(figure: go.Figure, style: Style, height: int) -> None:
