@@ -73,6 +73,24 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: 
     assert not same(one, other)
 
 
+def test_agreement_is_asked_for_from_its_share_of_the_steps_on(tmp_path: Path) -> None:
+    losses: dict[str, list[float]] = {}
+    for name, begins in (("never", None), ("late", 0.5), ("always", 0.0)):
+        changes = {} if begins is None else {"agreement": 5.0, "agreement_from": begins}
+        settings = small("language-model", steps=6, dropout=0.3, **changes)
+        reported: list[float] = []
+        train(
+            lines_file(tmp_path),
+            tmp_path / name,
+            settings,
+            report=lambda status, its=reported: its.append(status.loss),
+        )
+        losses[name] = reported
+    assert losses["late"][:3] == losses["never"][:3]
+    assert losses["late"][3] > losses["never"][3]
+    assert losses["always"][0] > losses["never"][0]
+
+
 KILLED = """
     import os, signal, sys
     from pathlib import Path

@@ -91,6 +91,12 @@ def train(
             rich_help_panel=_RUN,
         ),
     ] = 0.0,
+    agreement_from: Annotated[
+        float,
+        typer.Option(
+            min=0, max=0.99, help="From which share of the steps on.", rich_help_panel=_RUN
+        ),
+    ] = 0.0,
     batch_tokens: Annotated[
         int, typer.Option(min=1, help="In a batch.", rich_help_panel=_RUN)
     ] = 4096,
@@ -150,6 +156,7 @@ def train(
         norm=norm,
         word_dropout=word_dropout,
         agreement=agreement,
+        agreement_from=agreement_from,
         vocab_size=vocab_size,
         steps=steps,
         epochs=epochs,

@@ -236,7 +236,7 @@ class _Run:
             chance = f"{settings.seed} {self.step}"
             batch = self.lesson.batch([self.training[n] for n in numbers], chance, self.device)
             batch = with_hidden_words(batch, settings.word_dropout, chance)
-            loss = self.update(twice(batch) if settings.agreement else batch)
+            loss = self.update(batch, agree=settings.agrees_at(self.step, self.n_steps))
             self.step += 1
             self.running_loss += (loss - self.running_loss) / min(self.step, 50)
             taken = time.monotonic() - began
@@ -258,18 +258,19 @@ class _Run:
                     f"{self.folder}. Go on with `resume`."
                 )
 
-    def update(self, batch: Batch) -> float:
+    def update(self, batch: Batch, *, agree: bool) -> float:
         """One step of AdamW; returns the loss."""
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate_at(self.step, self.n_steps)
+        batch = twice(batch) if agree else batch
         self.network.train()
         with matrix_precision(self.device, half=self.half):
             logits = self.network.logits(self.lesson.hidden(self.network, batch)[None])[0]
         loss = nn.functional.cross_entropy(
             logits.float(), batch.labels, label_smoothing=settings.label_smoothing
         )
-        if settings.agreement:
+        if agree:
             loss = loss + settings.agreement * disagreement(logits.float())
         if not loss.isfinite():
             raise TrainingError(

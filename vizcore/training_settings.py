@@ -31,6 +31,8 @@ class TrainingSettings:
         word_dropout: the share of the tokens read that are hidden in each step, others each time.
         agreement: what it costs, times this, that two passes over a batch with other neurons
             dropped expect different tokens (R-Drop); above 0 each step takes twice as long.
+        agreement_from: from which share of the steps on that is asked for; before, a network
+            learns as quickly without.
         vocab_size: at most so many tokens are learned.
         steps: updates of the weights; None for as many as `epochs` make.
         epochs: how often each sentence is seen, if `steps` does not say otherwise.
@@ -61,6 +63,7 @@ class TrainingSettings:
     max_tokens: int = 512
     word_dropout: float | int = 0.0
     agreement: float | int = 0.0
+    agreement_from: float | int = 0.0
     vocab_size: int = 8000
     steps: int | None = None
     epochs: int = 10
@@ -91,6 +94,7 @@ class TrainingSettings:
             "dropout",
             "inner_dropout",
             "word_dropout",
+            "agreement_from",
             "label_smoothing",
             "average",
             "held_out",
@@ -140,6 +144,10 @@ class TrainingSettings:
             return self.learning_rate * (step + 1) / warmup
         done = (step - warmup) / max(1, n_steps - warmup)
         return self.learning_rate * (1 + math.cos(math.pi * min(1.0, done))) / 2
+
+    def agrees_at(self, step: int, n_steps: int) -> bool:
+        """Whether `agreement` is asked for at a step (from 0) of a run of so many."""
+        return self.agreement > 0 and step >= self.agreement_from * n_steps
 
 
 @dataclass(frozen=True)
