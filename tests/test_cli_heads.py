@@ -106,7 +106,7 @@ def test_a_score_that_does_not_exist_is_named_with_those_that_do_errors() -> Non
         "Error: There is no score 'cleverness'. Scores are: previous_token, next_token, itself, "
         "first_token, last_token, same_token, separator, punctuation, local_window, induction, "
         "prefix_matching, entropy, effective_tokens, mean_distance, mutual_information, alignment, "
-        "duplicate_token, previous_on_random, position.\n"
+        "duplicate_token, previous_on_texts, position.\n"
     )
 
 

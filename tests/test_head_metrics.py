@@ -79,13 +79,13 @@ def test_scores_on_texts_are_means_over_the_queries_of_all_texts(model_type: str
     model = tiny(model_type)
     scores = head_scores(model, TEXTS, n_random=1)
     causal = model.kind == "decoder"
-    rows: dict[str, list[Any]] = {"previous_token": [], "itself": [], "same_token": []}
+    rows: dict[str, list[Any]] = {"previous_on_texts": [], "itself": [], "same_token": []}
     entropies = []
     for text in TEXTS:
         ids = model.encode(text)
         maps = eager(model, ids)[model.kinds[0]]
         n = len(ids)
-        rows["previous_token"].append((maps, {at: {at - 1} for at in range(2, n)}))
+        rows["previous_on_texts"].append((maps, {at: {at - 1} for at in range(2, n)}))
         rows["itself"].append((maps, {at: {at} for at in range(1, n)}))
         copies = {
             at: {key for key in range(at if causal else n) if ids[key] == ids[at] and key != at}
@@ -140,10 +140,10 @@ def test_induction_is_measured_on_rows_of_random_tokens_that_come_again(
     for kind in ALL_KINDS.get(model_type, ("decoder",)):
         here = scores[scores["kind"] == kind]
         if kind == "cross":
-            assert here[["induction", "prefix_matching", "duplicate_token"]].isna().all(axis=None)
+            assert here[["induction", "prefix_matching", "previous_token"]].isna().all(axis=None)
             continue
         causal = kind == "decoder"
-        latest, every, copies = [], [], []
+        latest, every, copies, previous = [], [], [], []
         for ids, target in rows:
             read = ids if target is None or kind == "encoder" else target
             maps = eager(model, ids, target)[kind]
@@ -156,10 +156,12 @@ def test_induction_is_measured_on_rows_of_random_tokens_that_come_again(
                 at: {key for key in range(last[at]) if read[key] == read[at] and key != at}
                 for at in range(len(read))
             }
+            previous.append((maps, {at: {at - 1} for at in range(2, len(read))}))
             copies.append((maps, {at: keys for at, keys in same.items() if keys}))
         np.testing.assert_allclose(here["prefix_matching"], mean_over(every), atol=1e-5)
         np.testing.assert_allclose(here["induction"], mean_over(latest), atol=1e-5)
         np.testing.assert_allclose(here["duplicate_token"], mean_over(copies), atol=1e-5)
+        np.testing.assert_allclose(here["previous_token"], mean_over(previous), atol=1e-5)
 
 
 def test_random_tokens_are_words_and_come_after_the_beginning_of_text_token(

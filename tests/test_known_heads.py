@@ -29,8 +29,8 @@ def test_the_induction_model_has_induction_heads_where_it_was_trained_and_before
 def test_what_is_known_of_smollm2_is_found(smollm2: vizcore.Model) -> None:
     scores = head_scores(smollm2)
     assert len(scores) == 270
-    best = scores.loc[scores["previous_on_random"].idxmax()]
-    assert best["previous_on_random"] > 0.8
+    best = scores.loc[scores["previous_token"].idxmax()]
+    assert best["previous_token"] > 0.8
     assert best["pattern"] == "previous"
     induction = scores[scores["pattern"] == "induction"]
     assert (induction["prefix_matching"] > 0.7).sum() >= 3
@@ -41,7 +41,7 @@ def test_what_is_known_of_smollm2_is_found(smollm2: vizcore.Model) -> None:
 
 def test_what_is_known_of_minilm_is_found(minilm: vizcore.Model) -> None:
     scores = head_scores(minilm)
-    assert scores["previous_token"].max() > 0.95
+    assert scores["previous_on_texts"].max() > 0.95
     assert scores["next_token"].max() > 0.5
     assert (scores["first_token"] > 0.5).any()
     assert scores["separator"].notna().all()

@@ -66,7 +66,7 @@ COLUMN_OF_HABIT = {name: COLUMN_OF[name] for name in (*WORDS, "near")} | {
 }
 """For a `pattern` that heads are called by, the column that says how much they are."""
 
-COLUMNS = (*SCORES, "duplicate_token", "previous_on_random", "position")
+COLUMNS = (*SCORES, "duplicate_token", "previous_on_texts", "position")
 """The columns of scores, in order."""
 
 
@@ -85,9 +85,10 @@ def head_scores(
     """What every head of a model does in general: one row a head.
 
     **On texts.** The scores that `map_scores` defines, with the same formulas, as the mean over all
-    queries that count in all texts: previous_token, next_token, itself, first_token, last_token,
-    same_token, separator, punctuation, local_window, entropy, effective_tokens, mean_distance,
-    mutual_information, alignment.
+    queries that count in all texts: next_token, itself, first_token, last_token, same_token,
+    separator, punctuation, local_window, entropy, effective_tokens, mean_distance,
+    mutual_information, alignment; and previous_on_texts, which is the previous_token of
+    `map_scores`.
 
     **On random tokens.** Rows of 12 different tokens that come three times, after the
     beginning-of-text token (Olsson et al. 2022), for all attention of a text to itself. The tokens
@@ -98,8 +99,8 @@ def head_scores(
     - prefix_matching: Σ_j A[i, j + 1] over all j ≠ i with t[j] = t[i]. Olsson et al. take the mean
       over these keys where this is the sum, so that a perfect head has 1.
     - duplicate_token: Σ_j A[i, j] over all j ≠ i with t[j] = t[i].
-    - previous_on_random: A[i, i - 1], as previous_token, where no word gives cause to look at
-      another.
+    - previous_token: A[i, i - 1], where no word gives cause to look at another: whether a head
+      is made for that. What it does with sentences is previous_on_texts.
 
     **On texts cut to one length.** position: how much of a head's weight lies where position alone
     would put it. With a_t[i] the row of query i in text t divided by its sum, and m_t[i] the mean
@@ -247,7 +248,8 @@ def _frame(
         "induction": repeats.get("induction", missing),
         "prefix_matching": repeats.get("prefix_matching", missing),
         "duplicate_token": repeats.get("same_token", missing),
-        "previous_on_random": repeats.get("previous_token", missing),
+        "previous_token": repeats.get("previous_token", missing),
+        "previous_on_texts": on_texts.means()["previous_token"],
         "position": missing if position is None else position,
     }
     return frame_of(on_texts, _names(on_texts, on_rows, window), more=more)
