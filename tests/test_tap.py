@@ -14,7 +14,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 import vizcore
 from tests.support import tiny
 from vizcore.attention import attention, attention_weights
-from vizcore.tap import IMPLEMENTATION, AttentionCall, Recorder, attend
+from vizcore.attention_calls import AttentionCall
+from vizcore.tap import IMPLEMENTATION, Recorder, attend
 
 N_QUERIES, N_KEYS = 5, 7
 

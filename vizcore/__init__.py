@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vizcore.attention_calls import AttentionCall
     from vizcore.beams import BeamNode, BeamTree, beam_tree
     from vizcore.benchmark_files import Benchmark, parse_benchmark, read_benchmark
     from vizcore.catalog import CatalogEntry, entries
@@ -82,7 +83,7 @@ if TYPE_CHECKING:
     from vizcore.sentence_pairs import minimal_pairs
     from vizcore.spans import by_sentences, by_spans, by_words
     from vizcore.steps import AttentionSteps, attention_steps
-    from vizcore.tap import AttentionCall, Recorder
+    from vizcore.tap import Recorder
     from vizcore.tasks import Task
     from vizcore.trace import Trace
     from vizcore.training import train
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
     from vizcore.views.tile_view import tile_view
     from vizcore.views.tokens_view import tokens_view
     from vizcore.views.training_view import training_view
+    from vizcore.views.tree_figures import beam_figure
     from vizcore.weighted import weighted_norms, weighted_norms_of_heads
     from vizcore.words import Words
 
@@ -188,6 +190,7 @@ __all__ = [
     "asset",
     "attention_flow",
     "attention_steps",
+    "beam_figure",
     "beam_tree",
     "by_sentences",
     "by_spans",
@@ -325,7 +328,8 @@ _HOME = {
     "vizcore.sentence_columns": ("SideBySide", "side_by_side"),
     "vizcore.spans": ("by_sentences", "by_spans", "by_words"),
     "vizcore.steps": ("AttentionSteps", "attention_steps"),
-    "vizcore.tap": ("AttentionCall", "Recorder"),
+    "vizcore.attention_calls": ("AttentionCall",),
+    "vizcore.tap": ("Recorder",),
     "vizcore.tasks": ("Task",),
     "vizcore.trace": ("Trace",),
     "vizcore.training": ("train",),
@@ -359,6 +363,7 @@ _HOME = {
     "vizcore.views.text_view": ("text_view",),
     "vizcore.views.tokens_view": ("tokens_view",),
     "vizcore.views.training_view": ("training_view",),
+    "vizcore.views.tree_figures": ("beam_figure",),
     "vizcore.weighted": ("weighted_norms", "weighted_norms_of_heads"),
     "vizcore.words": ("Words",),
 }

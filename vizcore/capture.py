@@ -20,8 +20,9 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils.generic import ModelOutput
 
+from vizcore.attention_calls import AttentionCall
 from vizcore.banded import full_maps, plain_maps
-from vizcore.tap import AttentionCall, Recorder
+from vizcore.tap import Recorder
 
 Kind = Literal["decoder", "encoder", "cross"]
 CHARACTERS = 0x110000

@@ -30,8 +30,9 @@ from transformers.modeling_outputs import (
     Seq2SeqModelOutput,
 )
 
+from vizcore.attention_calls import AttentionCall
 from vizcore.decoding import MAX_NEW_TOKENS, end_ids, write
-from vizcore.tap import AttentionCall, Recorder
+from vizcore.tap import Recorder
 from vizcore.transformer import Positions, Transformer, TransformerConfig
 
 MODEL_TYPE = "headlight"

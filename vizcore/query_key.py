@@ -18,9 +18,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vizcore.attention import visible_keys
+from vizcore.attention_calls import AttentionCall
 from vizcore.capture import Kind
 from vizcore.errors import CaptureError, SelectionError
-from vizcore.tap import AttentionCall
 from vizcore.trace import Trace
 
 

@@ -19,9 +19,10 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from vizcore.attention_calls import AttentionCall
 from vizcore.capture import Kind, without_cache
 from vizcore.errors import CaptureError
-from vizcore.tap import AttentionCall, Recorder
+from vizcore.tap import Recorder
 from vizcore.trace import Trace
 
 EXACT = 1e-4

@@ -1,130 +1,33 @@
-"""The one attention function that every network calls, and the recorder that listens to it.
+"""The one attention function that every network calls, and who listens to it or changes it.
 
 Networks are loaded with `attn_implementation=IMPLEMENTATION`; from then on each of their attention
 layers calls `attend`. Without a recorder that is plain scaled-dot-product attention. Inside
-`with Recorder() as recorder:` it also keeps references to what the weights can be computed from.
-The recorder lives in a context variable, so any number of threads can run one network, each with
-a recorder of its own or none. Not for networks that don't call transformers' AttentionInterface.
+`with Recorder() as recorder:` it also keeps references to what the weights can be computed from,
+and inside `with Editor(…):` chosen calls are changed. Both live in context variables, so any number
+of threads can run one network, each with a recorder and an editor of its own or none. Not for
+networks that don't call transformers' AttentionInterface.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from vizcore.attention import attention, attention_weights, visible_keys
+from vizcore.attention import attention
+from vizcore.attention_calls import AttentionCall, CallEdit
 
 IMPLEMENTATION = "headlight"
 """The name under which `attend` is registered with transformers."""
 SOFTMAX_ARGUMENTS = ("indices", "sinks", "bias")
 """How arguments are called that change a softmax. `attend` refuses those that it does not know,
 which sends a network into its eager mode; all others (positions, lengths) change nothing here."""
-
-
-@dataclass(frozen=True, eq=False)
-class AttentionCall:
-    """What one attention layer was given in one forward pass: enough to compute its weights.
-
-    The tensors are the network's own, not copies: memory is linear in the text.
-
-    Args:
-        module: the attention layer that called.
-        query: (batch, head, query, d_head).
-        key: (batch, kv_head, key, d_head).
-        value: (batch, kv_head, key, d_value), or None if the recorder was not asked to keep it.
-        mask: boolean or additive, broadcasts to (batch, head, query, key); None if there is none.
-        causal: query i sees keys 0 to i only.
-        scaling, softcap, sinks, position_bias: see `vizcore.attention.attention_weights`.
-    """
-
-    module: nn.Module
-    query: Float[Tensor, "batch head query d_head"]
-    key: Float[Tensor, "batch kv_head key d_head"]
-    value: Float[Tensor, "batch kv_head key d_value"] | None
-    mask: Tensor | None
-    causal: bool
-    scaling: float | int | None
-    softcap: float | int | None
-    sinks: Float[Tensor, " head"] | None
-    position_bias: Tensor | None
-
-    @property
-    def n_heads(self) -> int:
-        """The number of query heads."""
-        return self.query.shape[1]
-
-    def weights(self, *, batch: int = 0) -> Float[Tensor, "head query key"]:
-        """The weights of all heads for one text of the batch, in float32."""
-        return attention_weights(
-            self.query[batch],
-            self.key[batch],
-            mask=_of_text(self.mask, batch),
-            causal=self.causal,
-            scaling=self.scaling,
-            softcap=self.softcap,
-            sinks=self.sinks,
-            position_bias=_of_text(self.position_bias, batch),
-        )
-
-    def head_weights(self, head: int, *, batch: int = 0) -> Float[Tensor, "query key"]:
-        """The weights of one head alone, in float32. 0 <= head < n_heads."""
-        kv_head = head // (self.query.shape[1] // self.key.shape[1])
-        return attention_weights(
-            self.query[batch, head : head + 1],
-            self.key[batch, kv_head : kv_head + 1],
-            mask=_of_head(_of_text(self.mask, batch), head),
-            causal=self.causal,
-            scaling=self.scaling,
-            softcap=self.softcap,
-            sinks=None if self.sinks is None else self.sinks[head : head + 1],
-            position_bias=_of_head(_of_text(self.position_bias, batch), head),
-        )[0]
-
-    def masked(self, *, batch: int = 0) -> Bool[Tensor, "query key"]:
-        """True where a query was not allowed to look. Where heads differ, the first head's."""
-        n_queries, n_keys = self.query.shape[2], self.key.shape[2]
-        visible = visible_keys(
-            _of_head(_of_text(self.mask, batch), 0),
-            causal=self.causal,
-            n_queries=n_queries,
-            n_keys=n_keys,
-            device=self.query.device,
-        )
-        return ~visible.reshape(n_queries, n_keys)
-
-    def part(self, queries: slice | Sequence[int], *, keys: slice = slice(None)) -> "AttentionCall":
-        """The same call for some of its queries alone: what is computed from it is as much smaller.
-
-        Args:
-            queries: their positions.
-            keys: which keys are kept. The weights are the same as long as the queries were not
-                allowed to look at the others.
-        """
-        mask = _cut(self.mask, queries, keys)
-        if self.causal:
-            position = torch.arange(max(self.query.shape[2], self.key.shape[2]))
-            position = position.to(self.query.device)
-            earlier = position[: self.key.shape[2]][keys] <= position[queries][:, None]
-            if mask is None or mask.dtype == torch.bool:
-                mask = earlier if mask is None else mask & earlier
-            else:
-                mask = mask.masked_fill(~earlier, -torch.inf)
-        return replace(
-            self,
-            query=self.query[:, :, queries],
-            key=self.key[:, :, keys],
-            value=None if self.value is None else self.value[:, :, keys],
-            mask=mask,
-            causal=False,
-            position_bias=_cut(self.position_bias, queries, keys),
-        )
 
 
 @dataclass(eq=False)
@@ -155,7 +58,68 @@ class Recorder:
         _recorder.reset(self._tokens.pop())
 
 
+@dataclass(eq=False)
+class Editor:
+    """Changes attention calls of whatever runs inside `with Editor(edits):`, in this thread alone.
+
+    Calls are found by the module that makes them. One that several layers share (as in ALBERT)
+    makes several calls in each forward pass, so for each module there is a list: the edits of its
+    first call, of its second, …; after the last it begins again, as the next forward pass does.
+    That holds for a decoder that runs without its encoder, and for one that reads on with a cache.
+    A call with no edits takes the very same way as without an editor.
+
+    A sweep runs a batch of as many rows as it has edits, and lets each row be changed in its own
+    way. All heads of one layer, each ablated in a row of its own:
+
+        def ablate(call: AttentionCall, outputs: Tensor) -> Tensor:
+            rows = torch.arange(n_heads)
+            outputs[rows, :, rows] = 0  # (batch, query, head, d_value)
+            return outputs
+
+        edit = CallEdit(heads=tuple(range(n_heads)), outputs=ablate)
+        with Editor({module: [[edit]]}):
+            network(input_ids.expand(n_heads, -1))
+
+    An editor with no edits, `Editor({})`, is for trials inside of somebody's edited run. Editors
+    nest as recorders do: the innermost one changes, those around it don't.
+
+    Args:
+        edits: for each module, for each of its calls in a forward pass, its edits, in order.
+        first_query: the place in the text of the first token that is read next; calls are told.
+            To be set before each forward pass if a text is read on with a cache.
+        counts: how many calls each module has made. To be set by whoever runs only a part of the
+            layers that share a module.
+    """
+
+    edits: Mapping[nn.Module, Sequence[Sequence[CallEdit]]]
+    first_query: int = 0
+    counts: dict[nn.Module, int] = field(default_factory=dict)
+    _tokens: list[Token["Editor | None"]] = field(default_factory=list, repr=False)
+
+    def __enter__(self) -> "Editor":
+        self._tokens.append(_editor.set(self))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _editor.reset(self._tokens.pop())
+
+    def of_next_call(self, module: nn.Module) -> tuple[CallEdit, ...]:
+        """What is changed in the call that this module makes now."""
+        calls = self.edits.get(module)
+        if not calls:
+            return ()
+        number = self.counts.get(module, 0)
+        self.counts[module] = number + 1
+        return tuple(calls[number % len(calls)])
+
+
 _recorder: ContextVar[Recorder | None] = ContextVar("headlight_recorder", default=None)
+_editor: ContextVar[Editor | None] = ContextVar("headlight_editor", default=None)
 
 
 def attend(
@@ -174,7 +138,7 @@ def attend(
     indices: Tensor | None = None,
     **others: object,
 ) -> tuple[Float[Tensor, "batch query head d_value"], None]:
-    """Attention as transformers' layers ask for it; records the call if somebody listens.
+    """Attention as transformers' layers ask for it; recorded and edited if somebody wants that.
 
     The signature is that of `transformers.AttentionInterface`: `s_aux` are attention sinks,
     `indices` (batch, query, chosen) the keys that an indexer lets each query look at; a sliding
@@ -195,21 +159,26 @@ def attend(
     causal = is_causal if is_causal is not None else getattr(module, "is_causal", True)
     causal = bool(causal) and attention_mask is None and query.shape[2] > 1
 
-    recorder = _recorder.get()
-    if recorder is not None:
+    recorder, editor = _recorder.get(), _editor.get()
+    edits = () if editor is None else editor.of_next_call(module)
+    call: AttentionCall | None = None
+    if recorder is not None or edits:
         call = AttentionCall(
             module=module,
             query=query,
             key=key,
-            value=value if recorder.values else None,
+            value=value,
             mask=attention_mask,
             causal=causal,
             scaling=scaling,
             softcap=softcap,
             sinks=s_aux,
             position_bias=position_bias,
+            edits=edits,
+            first_query=0 if editor is None else editor.first_query,
         )
-        recorder.calls.append(call)
+        if recorder is not None:
+            recorder.calls.append(call if recorder.values else replace(call, value=None))
 
     if softcap is None and s_aux is None:
         output, _ = sdpa_attention_forward(
@@ -223,19 +192,22 @@ def attend(
             is_causal=causal,
             position_bias=position_bias,
         )
-        return output, None
-    output = attention(
-        query,
-        key,
-        value,
-        mask=attention_mask,
-        causal=causal,
-        scaling=scaling,
-        softcap=softcap,
-        sinks=s_aux,
-        position_bias=position_bias,
-    )
-    return output.transpose(1, 2).contiguous(), None
+    else:
+        output = attention(
+            query,
+            key,
+            value,
+            mask=attention_mask,
+            causal=causal,
+            scaling=scaling,
+            softcap=softcap,
+            sinks=s_aux,
+            position_bias=position_bias,
+        )
+        output = output.transpose(1, 2).contiguous()
+    if call is not None and edits:
+        output = call.edited_outputs(output)
+    return output, None
 
 
 def _among(
@@ -248,29 +220,6 @@ def _among(
     if mask is None:
         return ~(hidden | hidden.new_ones(n_queries, n_keys).triu(n_keys - n_queries + 1))
     return mask & ~hidden if mask.dtype == torch.bool else mask.masked_fill(hidden, -torch.inf)
-
-
-def _of_text(tensor: Tensor | None, batch: int) -> Tensor | None:
-    """One text's part of something that broadcasts to (batch, head, query, key)."""
-    if tensor is None or tensor.ndim < 4:
-        return tensor
-    return tensor[batch if tensor.shape[0] > 1 else 0]
-
-
-def _of_head(tensor: Tensor | None, head: int) -> Tensor | None:
-    """One head's part, head axis kept, of something that broadcasts to (head, query, key)."""
-    if tensor is None or tensor.ndim < 3 or tensor.shape[0] == 1:
-        return tensor
-    return tensor[head : head + 1]
-
-
-def _cut(tensor: Tensor | None, queries: slice | Sequence[int], keys: slice) -> Tensor | None:
-    """The part for these queries and keys of something that broadcasts to (…, query, key)."""
-    if tensor is None:
-        return None
-    if tensor.ndim > 1 and tensor.shape[-2] > 1:
-        tensor = tensor[..., queries, :]
-    return tensor[..., keys] if tensor.shape[-1] > 1 else tensor
 
 
 AttentionInterface.register(IMPLEMENTATION, attend)

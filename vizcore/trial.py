@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
+from vizcore.attention_calls import AttentionCall
 from vizcore.capture import (
     Capture,
     Kind,
@@ -37,7 +38,7 @@ from vizcore.capture import (
 )
 from vizcore.errors import CaptureError
 from vizcore.rotary import keep_rotary_frequencies_private
-from vizcore.tap import IMPLEMENTATION, AttentionCall, Recorder
+from vizcore.tap import IMPLEMENTATION, Recorder
 
 EXACT = 1e-4
 """How far tap and eager weights may differ in the trial, in float32 (both add up rounding)."""
