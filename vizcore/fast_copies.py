@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 from vizcore.asked_rows import Runner
 from vizcore.errors import SelectionError
 from vizcore.model import Model
+from vizcore.packed_copies import packed_runner
 from vizcore.precision import has_fast_bfloat16
 
 N_SAMPLED = 8
@@ -73,10 +74,10 @@ def runner_of(model: Model, precision: str) -> Runner:
             f'There is no precision {precision!r}: it is "exact" (the model as it is) or "fast" '
             "(bfloat16, where the hardware has it)."
         )
-    plain = Runner.of(model)
     single = model.network.dtype == torch.float32
     if precision == "exact" or not single or not has_fast_bfloat16(model.network.device):
-        return plain
+        return packed_runner(model)
+    plain = Runner.of(model)
     with _copying:
         if model.network not in _copies:
             _copies[model.network] = _half_copy(plain)
