@@ -11,14 +11,20 @@ that `import vizcore` is quick and needs neither PyTorch nor transformers.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from vizcore.homes import HOME
+
 if TYPE_CHECKING:
     from vizcore.attention_calls import AttentionCall
+    from vizcore.attribution import attributions
+    from vizcore.attribution_targets import AttributionTarget
+    from vizcore.attribution_tests import Faithfulness, faithfulness
     from vizcore.beams import BeamNode, BeamTree, beam_tree
     from vizcore.benchmark_files import Benchmark, parse_benchmark, read_benchmark
     from vizcore.catalog import CatalogEntry, entries
     from vizcore.combine import max_map, mean_map, mean_over_texts, without_keys
     from vizcore.comparison import difference, differences
     from vizcore.direct_attribution import logit_attribution
+    from vizcore.edits import AblateHead, AblateLayer, KnockOut, Patch, Scale, SetPattern, Steer
     from vizcore.encodings import (
         AlibiPositions,
         BiasPositions,
@@ -120,16 +126,20 @@ if TYPE_CHECKING:
     from vizcore.views.tokens_view import tokens_view
     from vizcore.views.training_view import training_view
     from vizcore.views.tree_figures import beam_figure
+    from vizcore.views.weight_figures import error_rate_steps, weight_lines
     from vizcore.weighted import weighted_norms, weighted_norms_of_heads
     from vizcore.words import Words
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AblateHead",
+    "AblateLayer",
     "AlibiPositions",
     "AttentionCall",
     "AttentionMap",
     "AttentionSteps",
+    "AttributionTarget",
     "BeamNode",
     "BeamTree",
     "Benchmark",
@@ -141,10 +151,12 @@ __all__ = [
     "EmptyTextError",
     "Evaluation",
     "EvaluationStatus",
+    "Faithfulness",
     "FetchError",
     "Frame",
     "GenerationStep",
     "HasMaps",
+    "KnockOut",
     "LogitLens",
     "MapRegion",
     "MissingHeadError",
@@ -154,6 +166,7 @@ __all__ = [
     "NBest",
     "Overview",
     "PairedTest",
+    "Patch",
     "Pattern",
     "PositionTable",
     "PositionalEncoding",
@@ -164,9 +177,12 @@ __all__ = [
     "Rescoring",
     "RotaryPositions",
     "Sampling",
+    "Scale",
     "SelectionError",
+    "SetPattern",
     "ShapeError",
     "SideBySide",
+    "Steer",
     "Task",
     "TextError",
     "TextLikelihood",
@@ -190,6 +206,7 @@ __all__ = [
     "asset",
     "attention_flow",
     "attention_steps",
+    "attributions",
     "beam_figure",
     "beam_tree",
     "by_sentences",
@@ -200,9 +217,11 @@ __all__ = [
     "difference",
     "differences",
     "entries",
+    "error_rate_steps",
     "error_rates",
     "evaluate",
     "evaluation_stream",
+    "faithfulness",
     "fit_tuned_lens",
     "flow_view",
     "generate",
@@ -267,6 +286,7 @@ __all__ = [
     "training_record",
     "training_view",
     "translate",
+    "weight_lines",
     "weighted_norms",
     "weighted_norms_of_heads",
     "wilson_interval",
@@ -274,100 +294,7 @@ __all__ = [
     "word_errors",
 ]
 
-_HOME = {
-    "vizcore.beams": ("BeamNode", "BeamTree", "beam_tree"),
-    "vizcore.direct_attribution": ("logit_attribution",),
-    "vizcore.generation": ("GenerationStep", "generate"),
-    "vizcore.lenses": ("LogitLens", "logit_lens"),
-    "vizcore.sampling": ("Sampling", "sampling_table"),
-    "vizcore.tuned_lens": ("TunedLens", "read_tuned_lens"),
-    "vizcore.tuned_lens_fit": ("fit_tuned_lens",),
-    "vizcore.benchmark_files": ("Benchmark", "parse_benchmark", "read_benchmark"),
-    "vizcore.catalog": ("CatalogEntry", "entries"),
-    "vizcore.combine": ("max_map", "mean_map", "mean_over_texts", "without_keys"),
-    "vizcore.comparison": ("difference", "differences"),
-    "vizcore.encodings": (
-        "AlibiPositions",
-        "BiasPositions",
-        "PositionTable",
-        "PositionalEncoding",
-        "PositionalEncodings",
-        "RotaryPositions",
-    ),
-    "vizcore.evaluation": ("EvaluationStatus", "evaluate", "evaluation_stream"),
-    "vizcore.fetch": ("is_fetched",),
-    "vizcore.frames": ("Frame", "head_to_watch", "playback"),
-    "vizcore.head_metrics": ("head_scores",),
-    "vizcore.layer_vectors": ("layer_features",),
-    "vizcore.likelihood": (
-        "score",
-        "score_stream",
-        "surprisal",
-        "surprisal_stream",
-        "trace_surprisal",
-    ),
-    "vizcore.loading": ("load",),
-    "vizcore.long_text": ("TextLikelihood", "text_likelihood"),
-    "vizcore.map_metrics": ("map_scores",),
-    "vizcore.maps": ("AttentionMap", "HasMaps"),
-    "vizcore.metrics": ("wilson_interval",),
-    "vizcore.model": ("Model",),
-    "vizcore.nbest_files": ("NBest", "parse_nbest", "read_nbest"),
-    "vizcore.overview": ("head_overview",),
-    "vizcore.paired": ("PairedTest", "compare_correct", "paired_table"),
-    "vizcore.patterns": ("Pattern", "describe", "is_telling"),
-    "vizcore.positional": ("positions",),
-    "vizcore.query_key": ("QueriesAndKeys", "QueryScores", "queries_and_keys"),
-    "vizcore.records": ("TrainingRecord", "training_record"),
-    "vizcore.rescoring": ("Rescoring", "error_rates", "rescore"),
-    "vizcore.resources": ("asset",),
-    "vizcore.results": ("Evaluation", "read_evaluation"),
-    "vizcore.rollouts": ("attention_flow", "rollout", "rollout_layers"),
-    "vizcore.score_tables": ("accuracy_table", "metric_table"),
-    "vizcore.sentence_pairs": ("minimal_pairs",),
-    "vizcore.sentence_columns": ("SideBySide", "side_by_side"),
-    "vizcore.spans": ("by_sentences", "by_spans", "by_words"),
-    "vizcore.steps": ("AttentionSteps", "attention_steps"),
-    "vizcore.attention_calls": ("AttentionCall",),
-    "vizcore.tap": ("Recorder",),
-    "vizcore.tasks": ("Task",),
-    "vizcore.trace": ("Trace",),
-    "vizcore.training": ("train",),
-    "vizcore.training_settings": ("TrainingSettings", "TrainingStatus"),
-    "vizcore.transcript_errors": ("WordErrors", "word_errors"),
-    "vizcore.translation": ("Translation", "translate"),
-    "vizcore.views.alternatives_view": ("alternatives_view",),
-    "vizcore.views.figures": ("heatmap",),
-    "vizcore.views.head_view": ("head_view",),
-    "vizcore.views.map_tiles": ("MapRegion",),
-    "vizcore.views.model_view": ("model_view",),
-    "vizcore.views.flow_view": ("flow_view",),
-    "vizcore.views.neuron_view": ("neuron_view",),
-    "vizcore.views.overviews": ("Overview",),
-    "vizcore.views.page": ("View",),
-    "vizcore.views.position_figures": (
-        "position_biases",
-        "position_heatmap",
-        "position_products",
-        "position_similarity",
-        "position_waves",
-        "rotary_dial",
-        "rotary_factors",
-    ),
-    "vizcore.views.prediction_figures": ("lens_heatmap", "rank_curve", "sampling_bars"),
-    "vizcore.views.scatter_view": ("head_scatter",),
-    "vizcore.views.sentence_figures": ("sentence_curves",),
-    "vizcore.views.sentences_view": ("sentences_view",),
-    "vizcore.views.steps_view": ("steps_view",),
-    "vizcore.views.tile_view": ("tile_view",),
-    "vizcore.views.text_view": ("text_view",),
-    "vizcore.views.tokens_view": ("tokens_view",),
-    "vizcore.views.training_view": ("training_view",),
-    "vizcore.views.tree_figures": ("beam_figure",),
-    "vizcore.weighted": ("weighted_norms", "weighted_norms_of_heads"),
-    "vizcore.words": ("Words",),
-}
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+_MODULE_OF = {name: module for module, names in HOME.items() for name in names}
 _MODULE_OF |= {name: "vizcore.errors" for name in __all__ if name.endswith("Error")}
 
 

@@ -175,6 +175,10 @@ class AttentionCall:
             sorted({head for edit in self.edits if edit.of_pattern for head in edit.heads})
         )
 
+    def mask_of(self, heads: Sequence[int]) -> Tensor | None:
+        """The mask of these heads; it broadcasts to (batch, head, query, key)."""
+        return _of_heads(self.mask, list(heads))
+
     def edited_outputs(
         self, outputs: Float[Tensor, "batch query head d_value"]
     ) -> Float[Tensor, "batch query head d_value"]:

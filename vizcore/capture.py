@@ -39,6 +39,7 @@ class Capture:
         n_heads: for each kind, the number of query heads.
         calls: with the tap, the kind of each of its calls in one forward pass, in order; None for
             a call that belongs to no text layer.
+        callers: with the tap, for each of its calls the name of the module that makes it.
         trunk: the part from whose last hidden state the language-model head can compute logits
             later; None if there is no head, or if it reads more than that.
         has_head: whether the network predicts tokens.
@@ -48,6 +49,7 @@ class Capture:
     layers: dict[Kind, tuple[int, ...]]
     n_heads: dict[Kind, int]
     calls: tuple[Kind | None, ...]
+    callers: tuple[str, ...]
     trunk: nn.Module | None
     has_head: bool
 

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from vizcore.capture import (
     Capture,
     Kind,
+    Run,
     reads_two_texts,
     run,
     text_config,
@@ -26,6 +27,10 @@ from vizcore.capture import (
     vocabulary_size,
 )
 from vizcore.decoding import end_ids
+from vizcore.edit_checks import Text
+from vizcore.edited_runs import EditedRun
+from vizcore.editing import editing
+from vizcore.edits import Edit
 from vizcore.errors import (
     EmptyTextError,
     MissingHeadError,
@@ -33,9 +38,9 @@ from vizcore.errors import (
     SelectionError,
     TextError,
     TextTooLongError,
-    UnencodableTextError,
 )
 from vizcore.pretrained import wrap
+from vizcore.text_checks import check_text, checked_ids
 from vizcore.text_parts import readable_part
 from vizcore.tokens import display_tokens, special_positions
 from vizcore.trace import Trace
@@ -185,6 +190,7 @@ class Model:
         target: str | Sequence[int] | None = None,
         *,
         values: bool = False,
+        edits: Sequence[Edit] = (),
     ) -> Trace:
         """Run a text through the network once, and keep what attention can be computed from.
 
@@ -193,10 +199,16 @@ class Model:
             target: for encoder-decoders, what the decoder reads; None lets it write by itself,
                 always taking the likeliest token.
             values: keep the values too.
+            edits: what is changed in this run (`vizcore.edits`): attention and logits are those of
+                the changed run. What the decoder writes by itself, it writes without them.
 
         Raises:
             TextError: if the text is empty, too long, or not encodable.
+            SelectionError: if an edit names a layer, head or position that is not there.
+            ShapeError: if a pattern or a direction has not the size that is needed.
+            CaptureError: if edits cannot be made exactly in this architecture.
         """
+        prepared = editing(self, edits) if edits else None
         source_ids = self.encode(text)
         target_ids: list[int] | None = None
         target_row: Tensor | None = None
@@ -208,6 +220,8 @@ class Model:
                 f"{self.name} has one stack, so it takes one text: leave out `target`, or join "
                 "the two texts yourself."
             )
+        its_text = Text(source_ids, target_ids)
+        edited = None if prepared is None else prepared.run(its_text)
         inputs = text_inputs(self.network, self._tensor(source_ids), target_row)
         return Trace(
             model=self,
@@ -215,11 +229,21 @@ class Model:
             source_tokens=self.labels(source_ids),
             target_ids=target_ids,
             target_tokens=None if target_ids is None else self.labels(target_ids),
-            run=run(self.network, self._capture, inputs, values=values),
+            run=self._run(its_text, edited, values=values),
             inputs=inputs,
             source_text=text if isinstance(text, str) else None,
             target_text=target if isinstance(target, str) else None,
+            edits=tuple(edits),
         )
+
+    def _run(self, text: Text, edited: EditedRun | None, *, values: bool = False) -> Run:
+        """One forward pass of a text, as it is or with changes."""
+        target_row = None if text.target_ids is None else self._tensor(text.target_ids)
+        inputs = text_inputs(self.network, self._tensor(text.source_ids), target_row)
+        if edited is None:
+            return run(self.network, self._capture, inputs, values=values)
+        with edited.open():
+            return run(edited.network, edited.capture, inputs, values=values)
 
     def encode(self, text: str | Sequence[int], *, target: bool = False) -> list[int]:
         """The token ids of a text, as the tokenizer makes them, special tokens included.
@@ -230,7 +254,7 @@ class Model:
         if isinstance(text, str):
             ids = self._tokenize(text, target=target)
         else:
-            ids = _checked_ids(text, vocabulary_size(self.network))
+            ids = checked_ids(text, vocabulary_size(self.network))
         limit = self.max_tokens
         if target:
             limit = self._limit(*POSITIONS, "max_decoder_position_embeddings")
@@ -257,7 +281,7 @@ class Model:
                 f"{self.name} came without a tokenizer, so it cannot read text. Put its "
                 "tokenizer's files into the folder, or give token ids: trace([1, 2, 3])."
             )
-        _check_text(text)
+        check_text(text)
         tokenizer: Any = self.tokenizer
         argument = "text_target" if target else "text"
         with self._tokenizing:
@@ -367,32 +391,3 @@ def decoder_start(network: PreTrainedModel) -> int | None:
             if isinstance(found, int):
                 return found
     return None
-
-
-def _check_text(text: str) -> None:
-    """Refuse, before anything runs, what no tokenizer can read."""
-    if not text:
-        raise EmptyTextError("The text is empty. Type a word or two.")
-    for position, character in enumerate(text):
-        if "\ud800" <= character <= "\udfff":
-            raise UnencodableTextError(
-                f"Character {position} is half of a surrogate pair (U+{ord(character):04X}), which "
-                "is no text. Remove it; it is often left over from cutting an emoji in two."
-            )
-        if character == "\x00":
-            raise UnencodableTextError(
-                f"Character {position} is NUL (U+0000). Remove it; texts that hold it are usually "
-                "binary files."
-            )
-
-
-def _checked_ids(token_ids: Sequence[int], vocab_size: int) -> list[int]:
-    ids = [int(token_id) for token_id in token_ids]
-    if not ids:
-        raise EmptyTextError("There are no token ids. Give at least one.")
-    for token_id in ids:
-        if not 0 <= token_id < vocab_size:
-            raise SelectionError(
-                f"Token id {token_id} is not in the vocabulary: ids go from 0 to {vocab_size - 1}."
-            )
-    return ids

@@ -17,8 +17,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vizcore.capture import Kind, Run, logits_from
+from vizcore.edits import Edit
 from vizcore.errors import MissingHeadError, SelectionError
 from vizcore.maps import AttentionMap
+from vizcore.selection import check_head, layer_place
 from vizcore.token_words import token_words
 from vizcore.words import Words
 
@@ -42,6 +44,7 @@ class Trace:
         run: what the forward pass left.
         inputs: what the network was given.
         source_text, target_text: the texts; None for what came as ids or was written by the model.
+        edits: what was changed in the run.
     """
 
     model: "Model"
@@ -53,10 +56,12 @@ class Trace:
     inputs: dict[str, Tensor]
     source_text: str | None = None
     target_text: str | None = None
+    edits: tuple[Edit, ...] = ()
 
     def __repr__(self) -> str:
         target = "" if self.target_ids is None else f" -> {len(self.target_ids)} tokens"
-        return f"Trace({self.model.name}, {len(self.source_ids)} tokens{target})"
+        edits = f", {len(self.edits)} edits" if self.edits else ""
+        return f"Trace({self.model.name}, {len(self.source_ids)} tokens{target}{edits})"
 
     @property
     def token_ids(self) -> list[int]:
@@ -314,26 +319,10 @@ class Trace:
         return self.model._kind(kind)
 
     def _place(self, layer: int, kind: Kind) -> int:
-        layers = self.layers(kind)
-        if layer in layers:
-            return layers.index(layer)
-        if 0 <= layer < self.model.n_layers and len(layers) < self.model.n_layers:
-            raise SelectionError(
-                f"Layer {layer} of {self.model.name} has no softmax attention (it mixes tokens in "
-                f"another way). Layers that have: {', '.join(map(str, layers))}."
-            )
-        raise SelectionError(
-            f"There is no layer {layer}: {self.model.name} has {len(layers)} layers of {kind} "
-            f"attention, counted from 0 to {layers[-1]}."
-        )
+        return layer_place(self.model, layer, kind)
 
     def _check_head(self, head: int, kind: Kind) -> None:
-        n_heads = self.n_heads(kind)
-        if not 0 <= head < n_heads:
-            raise SelectionError(
-                f"There is no head {head}: {self.model.name} has {n_heads} heads a layer, counted "
-                f"from 0 to {n_heads - 1}."
-            )
+        check_head(self.model, head, kind)
 
     def _check_queries(self, queries: slice | Sequence[int], kind: Kind) -> slice | Sequence[int]:
         if isinstance(queries, slice):

@@ -87,12 +87,14 @@ def find_capture(network: PreTrainedModel) -> Capture:
     calls = _tap_calls(network, inputs, reference) if _use(network, IMPLEMENTATION) else []
     kinds = _kinds_of(calls, two_stacks, weights)
     if any(kinds) and _agree(calls, kinds, weights):
+        names = {id(module): name for name, module in network.named_modules()}
         heads = {kind: call.n_heads for call, kind in zip(calls, kinds, strict=True) if kind}
         return Capture(
             way="tap",
             layers={kind: _layer_numbers(network, calls, kinds, kind) for kind in _in_order(heads)},
             n_heads={kind: heads[kind] for kind in _in_order(heads)},
             calls=tuple(kinds),
+            callers=tuple(names.get(id(call.module), "") for call in calls),
             trunk=trunk,
             has_head=has_head,
         )
@@ -108,6 +110,7 @@ def find_capture(network: PreTrainedModel) -> Capture:
         },
         n_heads={kind: maps[0].shape[0] for kind, maps in reference_maps.items()},
         calls=(),
+        callers=(),
         trunk=trunk,
         has_head=has_head,
     )
