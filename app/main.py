@@ -15,68 +15,90 @@ from app.app_pages import (  # noqa: E402
     attention,
     compare,
     flow,
+    generate,
     inside,
     next_token,
     positions,
+    rescore,
     training,
     translate,
 )
 from app.texts import _  # noqa: E402
 
 st.set_page_config(page_title="Headlight", page_icon=str(vizcore.asset("icon.svg")), layout="wide")
-pages = [
-    st.Page(
-        attention.show,
-        title=_("Attention"),
-        icon=":material/grid_view:",
-        url_path="attention",
-        default=True,
-    ),
-    st.Page(
-        inside.show,
-        title=_("Inside attention"),
-        icon=":material/zoom_in:",
-        url_path="inside",
-    ),
-    st.Page(
-        flow.show,
-        title=_("Flow"),
-        icon=":material/account_tree:",
-        url_path="flow",
-    ),
-    st.Page(
-        next_token.show,
-        title=_("Next token"),
-        icon=":material/bar_chart:",
-        url_path="next-token",
-    ),
-    st.Page(
-        compare.show,
-        title=_("Compare"),
-        icon=":material/compare_arrows:",
-        url_path="compare",
-    ),
-    st.Page(
-        positions.show,
-        title=_("Positions"),
-        icon=":material/straighten:",
-        url_path="positions",
-    ),
-    st.Page(
-        translate.show,
-        title=_("Translate"),
-        icon=":material/translate:",
-        url_path="translate",
-    ),
-    st.Page(
-        training.show,
-        title=_("Training"),
-        icon=":material/trending_down:",
-        url_path="training",
-    ),
-]
+pages = {
+    _("Look"): [
+        st.Page(
+            attention.show,
+            title=_("Attention"),
+            icon=":material/grid_view:",
+            url_path="attention",
+            default=True,
+        ),
+        st.Page(
+            inside.show,
+            title=_("Inside attention"),
+            icon=":material/zoom_in:",
+            url_path="inside",
+        ),
+        st.Page(
+            flow.show,
+            title=_("Flow"),
+            icon=":material/account_tree:",
+            url_path="flow",
+        ),
+        st.Page(
+            positions.show,
+            title=_("Positions"),
+            icon=":material/straighten:",
+            url_path="positions",
+        ),
+    ],
+    _("Expect"): [
+        st.Page(
+            next_token.show,
+            title=_("Next token"),
+            icon=":material/bar_chart:",
+            url_path="next-token",
+        ),
+        st.Page(
+            generate.show,
+            title=_("Generate"),
+            icon=":material/edit_note:",
+            url_path="generate",
+        ),
+        st.Page(
+            translate.show,
+            title=_("Translate"),
+            icon=":material/translate:",
+            url_path="translate",
+        ),
+        st.Page(
+            compare.show,
+            title=_("Compare"),
+            icon=":material/compare_arrows:",
+            url_path="compare",
+        ),
+        st.Page(
+            rescore.show,
+            title=_("Rescore"),
+            icon=":material/balance:",
+            url_path="rescore",
+        ),
+    ],
+    _("Build"): [
+        st.Page(
+            training.show,
+            title=_("Training"),
+            icon=":material/trending_down:",
+            url_path="training",
+        ),
+    ],
+}
 page = st.navigation(pages, position="top")
-st.session_state["pages"] = {one.url_path or "attention": one for one in pages}
+st.session_state["pages"] = {
+    one.url_path or "attention": one for group in pages.values() for one in group
+}
 st.html(Path(__file__).with_name("style.css"))
 scene.bring_along(page.url_path)
 sidebar.choose()

@@ -17,36 +17,7 @@ def show(trace: "vizcore.Trace", position: int) -> None:
     """Show it for the token after a position."""
     bars, settings = st.columns([7, 3], gap="large")
     with settings:
-        temperature = _slider(
-            _("Temperature"),
-            "temperature",
-            100,
-            (0, 200),
-            _("Below 1 the likely become likelier, above 1 less so; 0 takes the likeliest."),
-        )
-        top_k = _slider(
-            _("Top-k"), "top_k", ALL, (1, ALL), _("Only so many of the likeliest stay."), _count
-        )
-        top_p = _slider(
-            _("Top-p"),
-            "top_p",
-            100,
-            (1, 100),
-            _("Only the likeliest that together have so much probability stay."),
-        )
-        min_p = _slider(
-            _("Min-p"),
-            "min_p",
-            0,
-            (0, 100),
-            _("Only those at least so likely, beside the likeliest, stay."),
-        )
-        sampling = vizcore.Sampling(
-            temperature=temperature / 100,
-            top_k=None if top_k == ALL else top_k,
-            top_p=top_p / 100,
-            min_p=min_p / 100,
-        )
+        sampling = of_temperature(temperature(100))
         table = vizcore.sampling_table(trace, position, sampling=sampling, k=N_SHOWN)
         st.markdown(
             _("**{n_kept:,} of {n_tokens:,} tokens** can still be drawn.").format(**table.attrs)
@@ -56,6 +27,44 @@ def show(trace: "vizcore.Trace", position: int) -> None:
             table, dark=st.context.theme.type == "dark", height=430
         ).figure
         st.plotly_chart(figure, key="sampling", config={"displaylogo": False})
+
+
+def temperature(off: int) -> int:
+    """The slider for it, in hundredths; `off` is what stands there if nothing was picked."""
+    return _slider(
+        _("Temperature"),
+        "temperature",
+        off,
+        (0, 200),
+        _("Below 1 the likely become likelier, above 1 less so; 0 takes the likeliest."),
+    )
+
+
+def of_temperature(hundredths: int) -> "vizcore.Sampling":
+    """That temperature, and the cuts that are picked in three sliders."""
+    top_k = _slider(
+        _("Top-k"), "top_k", ALL, (1, ALL), _("Only so many of the likeliest stay."), _count
+    )
+    top_p = _slider(
+        _("Top-p"),
+        "top_p",
+        100,
+        (1, 100),
+        _("Only the likeliest that together have so much probability stay."),
+    )
+    min_p = _slider(
+        _("Min-p"),
+        "min_p",
+        0,
+        (0, 100),
+        _("Only those at least so likely, beside the likeliest, stay."),
+    )
+    return vizcore.Sampling(
+        temperature=hundredths / 100,
+        top_k=None if top_k == ALL else top_k,
+        top_p=top_p / 100,
+        min_p=min_p / 100,
+    )
 
 
 def _hundredths(value: int) -> str:

@@ -26,6 +26,8 @@ CHOICES = {
     "expects": ("layers", "sampling"),
     "measure": ("per_token", "per_word", "per_character"),
     "without": ("scaling", "mask", "scaling-mask"),
+    "ahead": ("tree",),
+    "lists": ("translations", "own"),
 }
 """What is one of some words; anything else in an address counts as not picked."""
 LONGEST_LINK = 6000
@@ -35,6 +37,7 @@ LOOKS = ("overview", "seen", "of", "unit", "scale", "sink")
 BROUGHT_ALONG = ("kind", "layer", "head", "token", "minus_layer", "minus_head", *LOOKS)
 """What means the same on another page."""
 _IDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
+_PAIRS = re.compile(r"[0-9]{1,9}-[0-9]{1,9}(?:\.[0-9]{1,9}-[0-9]{1,9})*")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,14 @@ class Scene:
         line: of the page Compare, the sentence that is looked at, counted from 0.
         beside: there, a second model; "" for none.
         measure: there, what log-likelihood is divided by: "per_token", …; "" for nothing.
+        written: of the page Generate, how many tokens are written; None for a few.
+        forced: there, for some steps the id of the token that was forced: "2-345.7-99".
+        seed: there, which luck tokens are drawn with; None for 0.
+        ahead: there, what is seen of what could come: "tree" for a search; "" for alternatives.
+        lists: of the page Rescore, which lists: "translations" or "own"; "" for the recorded pair.
+        weight: there, of the language model, in hundredths; None for the one it opens with.
+        group, item: of the page Benchmarks, the group and the item that are looked at, from 0; of
+            the page Rescore, `group` is the list.
     """
 
     model: str
@@ -106,6 +117,14 @@ class Scene:
     line: int | None = None
     beside: str = ""
     measure: str = ""
+    written: int | None = None
+    forced: str = ""
+    seed: int | None = None
+    ahead: str = ""
+    lists: str = ""
+    weight: int | None = None
+    group: int | None = None
+    item: int | None = None
 
     @classmethod
     def read(cls, state: Mapping[str, Any], address: Mapping[str, str]) -> Self:
@@ -114,6 +133,7 @@ class Scene:
         Whatever in an address is no number, or no kind of attention, counts as not picked.
         """
         step, prefix, dims = (address.get(key, "") for key in ("step", "prefix", "dims"))
+        forced = address.get("forced", "")
         chosen = {
             key: address.get(key, "") if address.get(key) in words else ""
             for key, words in CHOICES.items()
@@ -142,6 +162,12 @@ class Scene:
             min_p=_number(address.get("min_p")),
             line=_number(address.get("line")),
             beside=address.get("beside", ""),
+            written=_number(address.get("written")),
+            forced=forced if _PAIRS.fullmatch(forced) else "",
+            seed=_number(address.get("seed")),
+            weight=_number(address.get("weight")),
+            group=_number(address.get("group")),
+            item=_number(address.get("item")),
             **chosen,
         )
 
@@ -149,6 +175,12 @@ class Scene:
     def prefix_ids(self) -> list[int]:
         """The ids of the prefix."""
         return [int(one) for one in self.prefix.split(".") if one]
+
+    @property
+    def forced_ids(self) -> dict[int, int]:
+        """For each step at which a token is forced, its id."""
+        pairs = (one.split("-") for one in self.forced.split(".") if one)
+        return {int(step): int(token_id) for step, token_id in pairs}
 
     def link(self) -> str:
         """The part of an address behind the question mark that brings this scene back."""

@@ -110,7 +110,7 @@ def _reads_two_texts(model: str | None) -> bool:
 
 def _suit_text() -> None:
     """Where an example stands that is meant for another kind of model, put one for this kind."""
-    pick(prefix=None)  # its ids are of another vocabulary
+    pick(prefix=None, forced=None)  # their ids are of another vocabulary
     two_texts = _reads_two_texts(st.session_state["model"])
     if st.session_state["text"] in [text for _title, text in _examples(not two_texts)]:
         _take(_examples(two_texts)[0][1])
@@ -123,4 +123,4 @@ def _take(text: str) -> None:
 
 def _forget_token() -> None:
     """A position in one text, or a beginning of its translation, means nothing in another."""
-    pick(token=None, prefix=None)
+    pick(token=None, prefix=None, forced=None, written=None)

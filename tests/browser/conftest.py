@@ -35,10 +35,15 @@ class Visitor:
         self.page.wait_for_selector(
             ".js-plotly-plot .scatterlayer text, [data-testid=stDataFrame],"
             " [data-testid=stAlert], [data-testid=stException], .steps-view[data-drawn],"
-            " .tile-view[data-drawn], .flow-view[data-drawn]"
+            " .tile-view[data-drawn], .flow-view[data-drawn], .alternatives-view[data-drawn]"
         )
         self.page.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
         assert self.page.get_by_test_id("stException").count() == 0
+
+    def go(self, group: str, page: str) -> None:
+        """Take another page from the menu of its group."""
+        self.page.get_by_role("button", name=group, exact=True).click()
+        self.page.get_by_role("menuitem", name=page, exact=True).click()
 
     def type(self, text: str) -> None:
         """Put another text into the side bar and run it."""

@@ -96,7 +96,7 @@ def test_back_returns_to_the_page_before_with_what_was_on_it(
     visitor.open(text=SENTENCE)
     visitor.page.locator(GRID).click(position=place_of(visitor, 2, 1))
     visitor.address_has(layer=2, head=1)
-    visitor.page.get_by_role("link", name="Next token").click()
+    visitor.go("Expect", "Next token")
     visitor.page.wait_for_selector("[data-testid=stDataFrame]")
     visitor.page.go_back()
     visitor.expect_map(smollm2.trace(SENTENCE).attention(2, 1))
@@ -185,11 +185,11 @@ def test_a_model_that_is_not_there_is_answered_in_words(visitor: Visitor) -> Non
 
 def test_the_head_that_is_open_stays_open_on_another_page_and_back(visitor: Visitor) -> None:
     visitor.open("/", text="The cat sat", layer=3, head=2, token=1)
-    visitor.page.get_by_role("link", name="Inside attention").click()
+    visitor.go("Look", "Inside attention")
     visitor.address_has(layer=3, head=2, token=1, text="The cat sat")
     visitor.page.wait_for_selector(".steps-view[data-drawn]")
     assert visitor.page.get_by_role("spinbutton", name="Layer").input_value() == "3"
-    visitor.page.get_by_role("link", name="Next token").click()
+    visitor.go("Expect", "Next token")
     visitor.address_has(token=1)
-    visitor.page.get_by_role("link", name="Attention", exact=True).click()
+    visitor.go("Look", "Attention")
     visitor.address_has(layer=3, head=2, token=1)

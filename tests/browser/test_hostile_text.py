@@ -38,6 +38,6 @@ def test_two_thousand_tokens_are_shown_on_both_pages(visitor: Visitor) -> None:
     visitor.page.wait_for_selector(".tile-view[data-drawn]")
     visitor.page.wait_for_selector(".model-view[data-drawn]")
     visitor.page.get_by_text("too long for a link").wait_for()
-    visitor.page.get_by_role("link", name="Next token").click()
+    visitor.go("Expect", "Next token")
     visitor.page.wait_for_selector("[data-testid=stDataFrame]")
     assert visitor.page.locator(".tokens-view button").count() == 2000
