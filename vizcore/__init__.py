@@ -99,6 +99,8 @@ if TYPE_CHECKING:
     from vizcore.tuned_lens import TunedLens, read_tuned_lens
     from vizcore.tuned_lens_fit import fit_tuned_lens
     from vizcore.views.alternatives_view import alternatives_view
+    from vizcore.views.attribution_figures import faithfulness_curves
+    from vizcore.views.attribution_view import attribution_view
     from vizcore.views.figures import heatmap
     from vizcore.views.flow_view import flow_view
     from vizcore.views.head_view import head_view
@@ -206,6 +208,7 @@ __all__ = [
     "asset",
     "attention_flow",
     "attention_steps",
+    "attribution_view",
     "attributions",
     "beam_figure",
     "beam_tree",
@@ -222,6 +225,7 @@ __all__ = [
     "evaluate",
     "evaluation_stream",
     "faithfulness",
+    "faithfulness_curves",
     "fit_tuned_lens",
     "flow_view",
     "generate",

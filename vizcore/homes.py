@@ -78,6 +78,8 @@ HOME = {
     "vizcore.transcript_errors": ("WordErrors", "word_errors"),
     "vizcore.translation": ("Translation", "translate"),
     "vizcore.views.alternatives_view": ("alternatives_view",),
+    "vizcore.views.attribution_figures": ("faithfulness_curves",),
+    "vizcore.views.attribution_view": ("attribution_view",),
     "vizcore.views.figures": ("heatmap",),
     "vizcore.views.head_view": ("head_view",),
     "vizcore.views.map_tiles": ("MapRegion",),

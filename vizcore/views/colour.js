@@ -34,6 +34,16 @@ export function toRamp(stops) {
   return ramp;
 }
 
+/** Letters that can be read on a colour. @param {ArrayLike<number>} rgb @returns {string} */
+export function lettersOn(rgb) {
+  // Relative luminance after WCAG 2.
+  const [red, green, blue] = Array.from(rgb, (value) => {
+    const share = value / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18 ? "#000000" : "#ffffff";
+}
+
 /**
  * What the style sheet and the host decided. Reads styles, so call it once a draw.
  * @param {HTMLElement} root

@@ -5,7 +5,7 @@
  * and `select` is told {token}. Called again on the same element, it takes the new data.
  * @import { Mount, TokensViewData } from "./types.d.ts"
  */
-import { readTheme } from "./colour.js";
+import { lettersOn, readTheme } from "./colour.js";
 import { find } from "./parts.js";
 
 const MARKUP = `
@@ -99,7 +99,7 @@ class TokensView {
       }
       const rgb = theme.ramp.subarray(3 * Math.round(255 * place), 3 * Math.round(255 * place) + 3);
       button.style.background = `rgb(${rgb.join(" ")})`;
-      button.style.color = luminance(rgb) > 0.18 ? "#000000" : "#ffffff";
+      button.style.color = lettersOn(rgb);
     }
   }
 
@@ -157,15 +157,6 @@ class TokensView {
     const words = data.details?.[position] ?? (data.places[position] === null ? data.texts.unknown : "");
     this.status.textContent = `“\u2068${data.tokens[position]}\u2069” (${position}): ${words}`;
   }
-}
-
-/** Relative luminance after WCAG 2. @param {ArrayLike<number>} rgb */
-function luminance(rgb) {
-  const [red, green, blue] = Array.from(rgb, (value) => {
-    const share = value / 255;
-    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-  });
-  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 }
 
 /** @type {Mount<TokensViewData, { token: number }>} */
