@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from vizcore import __version__, cli_benchmark, cli_catalog, cli_scores, cli_train, terminal
+from vizcore import (
+    __version__,
+    cli_benchmark,
+    cli_catalog,
+    cli_lens,
+    cli_scores,
+    cli_train,
+    terminal,
+)
 from vizcore.cli_options import AsJson, Kind, ModelName, Target, TextArgument, examples, load
 from vizcore.errors import VizcoreError
 
@@ -237,12 +245,14 @@ app.command(
         "sort -u sentences.txt | vizcore score smollm2-135m - | sort -n",
         "vizcore score smollm2-135m endings.txt --given 'The cat sat on'",
         "vizcore score smollm2-135m sentences.txt --json",
+        "vizcore score smollm2-135m corpus.txt --out scores.parquet",
     )
 )(cli_scores.score)
 app.command(
     epilog=examples(
         'vizcore surprisal smollm2-135m "The horse raced past the barn fell."',
         "vizcore surprisal smollm2-135m - < text.txt",
+        'vizcore surprisal smollm2-135m "Unbelievably late." --by word --spaces trailing',
     )
 )(cli_scores.surprisal)
 app.command(
@@ -273,6 +283,14 @@ app.command(
         "vizcore train pairs.tsv my-translator --resume",
     )
 )(cli_train.train)
+
+
+app.command(
+    epilog=examples(
+        "vizcore tune-lens smollm2-135m sentences.txt lens.safetensors",
+        "vizcore tune-lens tatoeba-lm sentences.txt lens.safetensors --steps 300",
+    )
+)(cli_lens.tune_lens)
 
 
 @app.command("app", epilog=examples("vizcore app", "vizcore app --port 8600 --no-browser"))

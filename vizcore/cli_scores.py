@@ -5,6 +5,7 @@ files may be longer than memory. Registered by `vizcore.cli`; laid out in `vizco
 """
 
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -49,6 +50,14 @@ def score(
     bos: Bos = None,
     masking: Masked = "within_word_l2r",
     fast: Fast = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PARQUET",
+            help="Keep the table there instead of printing it. If it is there in part, the run "
+            "goes on from it.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, an object a sentence and line.")
     ] = False,
@@ -58,15 +67,23 @@ def score(
 
     with terminal.progress() as report:
         loaded = load(model, report)
+    sentences = terminal_scores.read_lines(file)
+    precision = "fast" if fast else "exact"
+    if out is not None:
+        from vizcore.kept_scores import keep_scores
+
+        n_kept = 0
+        with terminal.progress() as report:
+            for n_kept in keep_scores(
+                loaded, sentences, out, bos=bos, given=given, masking=masking, precision=precision
+            ):
+                report(f"{n_kept} sentences", None)
+        print(f"{n_kept} sentences are in {out}")
+        return
     from vizcore.likelihood import score_stream
 
     tables = score_stream(
-        loaded,
-        terminal_scores.read_lines(file),
-        bos=bos,
-        given=given,
-        masking=masking,
-        precision="fast" if fast else "exact",
+        loaded, sentences, bos=bos, given=given, masking=masking, precision=precision
     )
     n_printed = 0
     with terminal.progress(beside=sys.stdout) as report:
@@ -80,10 +97,20 @@ def score(
 def surprisal(
     model: ModelName,
     text: TextArgument,
+    by: Annotated[
+        Literal["token", "word"], typer.Option(help="What makes a row; words are sums of tokens.")
+    ] = "token",
+    spaces: Annotated[
+        Literal["leading", "trailing"],
+        typer.Option(
+            help="Of words: count the space before a word to it, as tokenizers do, or to the word "
+            "before, so that a word pays for its own end."
+        ),
+    ] = "leading",
     bos: Bos = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how surprised a model is by each token of a text, in bits."""
+    """Show how surprised a model is by each token or word of a text, in bits."""
     from vizcore import terminal_scores
 
     text = terminal.given_text(text)
@@ -92,15 +119,15 @@ def surprisal(
         report("Running the text", None)
         from vizcore.likelihood import surprisal as surprisal_of
 
-        frame = surprisal_of(loaded, text, bos=bos)
+        frame = surprisal_of(loaded, text, bos=bos, by=by, spaces=spaces)
     if as_json:
-        terminal_scores.print_records("tokens", frame, model=loaded.name)
+        terminal_scores.print_records(f"{by}s", frame, model=loaded.name)
         return
     terminal.console().print(terminal_scores.surprisal_table(frame))
     total = frame["log_probability"].sum()
     n_scored = int(frame["log_probability"].notna().sum())
-    print(f"\n{n_scored} tokens scored: log-likelihood {total:.3f} nats", end="")
-    print(f", {frame['surprisal'].mean():.2f} bits a token." if n_scored else ".")
+    print(f"\n{n_scored} {by}s scored: log-likelihood {total:.3f} nats", end="")
+    print(f", {frame['surprisal'].mean():.2f} bits a {by}." if n_scored else ".")
     terminal.print_note(loaded)
 
 

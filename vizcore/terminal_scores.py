@@ -72,22 +72,24 @@ def print_scores(frame: "pd.DataFrame", *, as_json: bool, heading: bool) -> None
 
 
 def surprisal_table(frame: "pd.DataFrame") -> Table:
-    """One row a token, with a bar of its surprisal."""
+    """One row a token or word, with a bar of its surprisal."""
+    by = "word" if "word" in frame else "token"
+    last = {"token": "rank", "word": "n_tokens"}[by]
     table = _table()
-    table.add_column("Token")
+    table.add_column(by.capitalize())
     table.add_column("", width=terminal.BAR_WIDTH, no_wrap=True)
     table.add_column("Surprisal (bits)", justify="right")
-    table.add_column("Log-probability", justify="right")
-    table.add_column("Rank", justify="right")
+    table.add_column("Log p (nats)", justify="right")
+    table.add_column({"rank": "Rank", "n_tokens": "Tokens"}[last], justify="right")
     for row in frame.to_dict("records"):
         known = not math.isnan(row["surprisal"])
         share = min(row["surprisal"] / BITS_OF_A_BAR, 1.0) if known else 0.0
         table.add_row(
-            Text(terminal.plain(row["token"])),
+            Text(terminal.plain(row[by])),
             Text(terminal.bar(share), style="cyan"),
             f"{row['surprisal']:.2f}" if known else "–",
             f"{row['log_probability']:.3f}" if known else "–",
-            str(row["rank"]) if known else "–",
+            str(row[last]) if known or by == "word" else "–",
         )
     return table
 
