@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from vizcore.capture import Relay, relay_of_thread, without_cache
+from vizcore.edited_runs import EditedRun
 from vizcore.model import Model
 from vizcore.tree_mask import Tree, attending_along
 
@@ -33,19 +34,28 @@ class Runner:
         network: the network.
         trunk: as in `vizcore.capture.Capture`.
         half: whether matrices are multiplied in bfloat16.
+        edited: what is changed while it runs; None for nothing.
     """
 
     network: PreTrainedModel
     trunk: nn.Module | None
     half: bool = False
+    edited: EditedRun | None = None
 
     @classmethod
     def of(cls, model: Model) -> "Runner":
         """The model as it is."""
         return cls(model.network, model._capture.trunk)
 
-    def precision(self) -> AbstractContextManager[Any]:
-        """The context in which it runs."""
+    @classmethod
+    def with_edits(cls, edited: EditedRun) -> "Runner":
+        """What runs with these changes."""
+        return cls(edited.network, edited.capture.trunk, edited=edited)
+
+    def context(self) -> AbstractContextManager[Any]:
+        """The context in which it runs: its precision, or its changes."""
+        if self.edited is not None:
+            return self.edited.open()
         if not self.half:
             return nullcontext()
         return torch.autocast(self.network.device.type, torch.bfloat16)
@@ -121,7 +131,7 @@ def ask(
     network, trunk = runner.network, runner.trunk
     along = nullcontext() if batch.tree is None else attending_along(batch.tree)
     parts: list[Answers] = []
-    with torch.inference_mode(), runner.precision():
+    with torch.inference_mode(), runner.context():
         with along:
             if trunk is None:
                 output = network(**batch.inputs, **without_cache(network))

@@ -107,8 +107,9 @@ def patterned(
     def weights(call: AttentionCall, given: Tensor) -> Tensor:
         rows, its = rows_at(at, call.first_query, given.shape[2])
         if len(rows):
+            n_keys = min(patterns.shape[-1], given.shape[-1])
             given[:, :, rows] = 0
-            given[:, :, rows, : patterns.shape[-1]] = patterns[:, its].to(given)
+            given[:, :, rows, :n_keys] = patterns[:, its, :n_keys].to(given)
         return given
 
     return CallEdit(tuple(heads), weights=weights)

@@ -37,23 +37,44 @@ class Text:
     Args:
         source_ids: what is read; of an encoder-decoder, by its encoder.
         target_ids: of an encoder-decoder, what its decoder reads; else None.
-        grows: whether more will be read after it: edits of all positions then hold for what comes,
-            and positions may be named that are not there yet.
+        n_prompt: if the decoder's text grows, how many of its tokens were there at first. Those are
+            what edits count from the end of, and have the size of; those of all positions hold for
+            what comes, too, and positions may be named that are not there yet.
     """
 
     source_ids: Sequence[int]
     target_ids: Sequence[int] | None = None
-    grows: bool = False
+    n_prompt: int | None = None
 
     def n_queries(self, kind: str) -> int:
         """How many tokens look, or are in the stack of this name."""
-        its = self.source_ids if kind == "encoder" or self.target_ids is None else self.target_ids
-        return len(its)
+        if kind == "encoder":
+            return len(self.source_ids)
+        ids = self.source_ids if self.target_ids is None else self.target_ids
+        return len(ids) if self.n_prompt is None else self.n_prompt
 
     def n_keys(self, kind: str) -> int:
         """How many tokens are looked at."""
-        its = self.target_ids if kind == "decoder" and self.target_ids is not None else None
-        return len(self.source_ids if its is None else its)
+        return self.n_queries("encoder" if kind == "cross" else kind)
+
+    def queries(self, positions: tuple[int, ...] | None, kind: str) -> tuple[int, ...] | None:
+        """These positions among those that look, from the beginning; None for all.
+
+        Raises:
+            SelectionError: if one is not there.
+        """
+        grows = self.n_prompt is not None and kind != "encoder"
+        return _places(positions, self.n_queries(kind), grows=grows)
+
+    def keys(self, positions: tuple[int, ...] | None, kind: str) -> tuple[int, ...] | None:
+        """The same among those that are looked at."""
+        return self.queries(positions, "encoder" if kind == "cross" else kind)
+
+    def queries_now(self, positions: tuple[int, ...] | None, kind: str) -> tuple[int, ...]:
+        """These positions, if all are there already; None for all that are."""
+        n_tokens = self.n_queries(kind)
+        found = _places(positions, n_tokens, grows=False)
+        return tuple(range(n_tokens)) if found is None else found
 
 
 # --- Against a model ------------------------------------------------------------------------------
@@ -144,12 +165,12 @@ def check_text(model: "Model", edit: Edit, text: Text) -> None:
     kind = model._kind(edit.kind)
     match edit:
         case KnockOut():
-            places_of(edit.queries, text.n_queries(kind), grows=text.grows)
-            places_of(edit.keys, text.n_keys(kind), grows=text.grows and kind != "cross")
+            text.queries(edit.queries, kind)
+            text.keys(edit.keys, kind)
         case Patch():
-            some_places(edit.positions, text.n_queries(kind))
+            text.queries_now(edit.positions, kind)
         case Scale() | Steer():
-            places_of(edit.positions, text.n_queries(kind), grows=text.grows)
+            text.queries(edit.positions, kind)
         case SetPattern() if not isinstance(edit.pattern, str):
             shape = (len(edit.pattern), len(edit.pattern[0]) if edit.pattern else 0)
             wanted = (text.n_queries(kind), text.n_keys(kind))
@@ -170,7 +191,7 @@ def check_text(model: "Model", edit: Edit, text: Text) -> None:
             return
 
 
-def places_of(
+def _places(
     positions: tuple[int, ...] | None, n_tokens: int, *, grows: bool
 ) -> tuple[int, ...] | None:
     """Positions from the beginning; None for all."""
@@ -183,12 +204,6 @@ def places_of(
                 f"from 0 to {n_tokens - 1}, or from -1 backwards."
             )
     return tuple(place + n_tokens if place < 0 else place for place in positions)
-
-
-def some_places(positions: tuple[int, ...] | None, n_tokens: int) -> tuple[int, ...]:
-    """Positions from the beginning; None for all that are there now."""
-    found = places_of(positions, n_tokens, grows=False)
-    return tuple(range(n_tokens)) if found is None else found
 
 
 # --- Against the texts that something is taken from -----------------------------------------------

@@ -29,8 +29,6 @@ from vizcore.edit_checks import (
     is_one_text,
     is_pair,
     place_of,
-    places_of,
-    some_places,
     taken_by,
 )
 from vizcore.edited_runs import Changes, EditedRun, Place, edited_run, listening
@@ -84,6 +82,9 @@ class Editing:
         changes = Changes()
         for edit in self.edits:
             self._add(changes, edit, text)
+        itself = _Ids.of(text)  # is of no use to the next text
+        self._heard.pop(itself, None)
+        self._traces.pop(itself, None)
         return changes
 
     # --- What they take from other runs ---
@@ -118,8 +119,7 @@ class Editing:
         if not isinstance(edit, AblateHead) or edit.how == "zero":
             return []
         if edit.reference is None:
-            target = None if text.target_ids is None else tuple(text.target_ids)
-            return [_Ids(tuple(text.source_ids), target)]
+            return [_Ids.of(text)]
         several = isinstance(edit.reference, tuple) and not is_one_text(self.model, edit.reference)
         return list(edit.reference) if several else [edit.reference]
 
@@ -150,8 +150,8 @@ class Editing:
             case AblateHead():
                 calls.append(self._ablated(edit, kind, text))
             case KnockOut():
-                queries = places_of(edit.queries, text.n_queries(kind), grows=text.grows)
-                keys = places_of(edit.keys, text.n_keys(kind), grows=text.grows and kind != "cross")
+                queries = text.queries(edit.queries, kind)
+                keys = text.keys(edit.keys, kind)
                 calls += [
                     call_changes.cut([head], kind, queries=queries, keys=keys)
                     for head in heads_of(self.model, edit.head, kind)
@@ -161,7 +161,7 @@ class Editing:
             case Patch(where="head" | "pattern"):
                 calls += self._patched(edit, kind, text)
             case Scale(part="head"):
-                at = places_of(edit.positions, text.n_queries(kind), grows=text.grows)
+                at = text.queries(edit.positions, kind)
                 heads = heads_of(self.model, edit.head, kind)
                 calls.append(call_changes.scaled(heads, edit.factor, at=at))
             case _:
@@ -190,7 +190,7 @@ class Editing:
 
     def _patched(self, edit: Patch, kind: Kind, text: Text) -> list[CallEdit]:
         heads = heads_of(self.model, edit.head, kind)
-        at = some_places(edit.positions, text.n_queries(kind))
+        at = text.queries_now(edit.positions, kind)
         if edit.where == "head":
             taken = self._taken(edit, edit.source)
             check_source_length(len(taken), edit, text.n_queries(kind), at)
@@ -216,14 +216,14 @@ class Editing:
             case AblateLayer():
                 return lambda vectors, first: torch.zeros_like(vectors)
             case Scale():
-                at = places_of(edit.positions, n_tokens, grows=text.grows)
+                at = text.queries(edit.positions, kind)
                 return _changed(at, lambda rows, its: rows * edit.factor)
             case Steer():
-                at = places_of(edit.positions, n_tokens, grows=text.grows)
+                at = text.queries(edit.positions, kind)
                 direction = edit.factor * torch.tensor(edit.direction, dtype=torch.float32)
                 return _changed(at, lambda rows, its: rows + direction.to(rows))
             case Patch():
-                places = some_places(edit.positions, n_tokens)
+                places = text.queries_now(edit.positions, kind)
                 taken = self._taken(edit, edit.source)
                 check_source_length(len(taken), edit, n_tokens, places)
                 values = taken[list(places)]
@@ -238,6 +238,13 @@ class _Ids:
 
     source: tuple[int, ...]
     target: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, text: Text) -> "_Ids":
+        """The text, without what was written after its prompt."""
+        if text.target_ids is None:
+            return cls(tuple(text.source_ids[: text.n_prompt]), None)
+        return cls(tuple(text.source_ids), tuple(text.target_ids[: text.n_prompt]))
 
 
 def editing(model: "Model", edits: Sequence[Edit]) -> Editing:

@@ -8,7 +8,7 @@ use `beam_tree`; for one that is finished already, `vizcore.translate`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import index
 from typing import Any, SupportsIndex
 
@@ -18,9 +18,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vizcore.edit_checks import Text
+from vizcore.edited_runs import EditedRun
+from vizcore.editing import editing
+from vizcore.edits import Edit
 from vizcore.errors import SelectionError
 from vizcore.model import Model
-from vizcore.readers import TextReader, beginning, open_text
+from vizcore.readers import RereadingReader, TextReader, beginning, open_text
 from vizcore.sampling import Sampling
 from vizcore.trace import Trace
 from vizcore.translation import ends_of
@@ -49,6 +53,7 @@ class GenerationStep:
             drawn_probability, is_chosen.
         forced: whether it was given, not drawn.
         is_end: whether it ends the text.
+        edits: what was changed while it was written.
     """
 
     model: Model
@@ -65,6 +70,7 @@ class GenerationStep:
     alternatives: pd.DataFrame
     forced: bool
     is_end: bool
+    edits: tuple[Edit, ...] = ()
 
     def __repr__(self) -> str:
         return f"GenerationStep({self.step}, {self.token!r}, {self.probability:.3f})"
@@ -86,9 +92,13 @@ class GenerationStep:
     def trace(self) -> Trace:
         """The run in which the token was chosen, computed now: the last row of its maps is where
         the model looked then, and its last logits are what the token was drawn from."""
-        if self.source_ids is None:
-            return self.model.trace(self.read_ids)
-        return self.model.trace(self.source_ids, self.read_ids)
+        ids = [self.read_ids] if self.source_ids is None else [self.source_ids, self.read_ids]
+        trace = self.model.trace(*ids)
+        if not self.edits:
+            return trace
+        text = Text(trace.source_ids, trace.target_ids, n_prompt=self.n_prompt)
+        edited = editing(self.model, self.edits).run(text)
+        return replace(trace, run=self.model._run(text, edited), edits=self.edits)
 
 
 def generate(
@@ -101,6 +111,7 @@ def generate(
     forced: Mapping[int, SupportsIndex] | None = None,
     max_new_tokens: int = 50,
     k: int = 10,
+    edits: Sequence[Edit] = (),
 ) -> Iterator[GenerationStep]:
     """Let a model write, and look at every token as it comes.
 
@@ -115,6 +126,9 @@ def generate(
         max_new_tokens: where it stops if the text does not end by itself, or the model's context
             does not end before.
         k: how many alternatives each step keeps.
+        edits: what is changed while it writes (`vizcore.edits`). Those of all positions also hold
+            for what is written; patches, patterns of your own and resampling for the prompt alone.
+            Positions count from the beginning, negative ones from the end of the prompt.
 
     Returns:
         An iterator over the steps; each is computed when it is asked for. The last one has `is_end`
@@ -124,7 +138,7 @@ def generate(
         TextError: if the model writes nothing, or a text is empty, too long or not encodable.
         MissingHeadError: if it predicts no tokens.
         SelectionError: if k or max_new_tokens is not at least 1, or a forced token is not in the
-            vocabulary.
+            vocabulary, or an edit names a layer, head or position that is not there.
     """
     source_ids, ids, limit = beginning(model, text, target)
     for name, number in (("k", k), ("max_new_tokens", max_new_tokens)):
@@ -133,7 +147,14 @@ def generate(
     given = {index(step): index(token_id) for step, token_id in (forced or {}).items()}
     model.encode(list(given.values()) or ids)  # refuses what is not in the vocabulary
     n_steps = max_new_tokens if limit is None else min(max_new_tokens, limit - len(ids) + 1)
-    return _steps(model, source_ids, ids, sampling, random_numbers(seed), given, n_steps, k)
+    edited: EditedRun | None = None
+    if edits:
+        text_ids, target_ids = (ids, None) if source_ids is None else (source_ids, ids)
+        edited = editing(model, edits).run(Text(text_ids, target_ids, n_prompt=len(ids)))
+    steps = _steps(
+        model, source_ids, ids, sampling, random_numbers(seed), given, n_steps, k, edited
+    )
+    return (replace(step, edits=tuple(edits)) for step in steps) if edits else steps
 
 
 def random_numbers(seed: int) -> Iterator[float]:
@@ -152,15 +173,23 @@ def _steps(
     forced: Mapping[int, int],
     n_steps: int,
     k: int,
+    edited: EditedRun | None,
 ) -> Iterator[GenerationStep]:
     ends = ends_of(model)
     ids, unread = list(prompt), list(prompt)
     reader: TextReader | None = None
     for step in range(n_steps):
         with torch.inference_mode():
-            reader = open_text(model, source_ids) if reader is None else reader
             tokens = torch.tensor([unread], device=model.network.device)
-            logits = reader.read(tokens)[0].float()
+            if edited is None:
+                reader = open_text(model, source_ids) if reader is None else reader
+                logits = reader.read(tokens)[0].float()
+            else:
+                n_read = 0 if isinstance(reader, RereadingReader) else len(ids) - len(unread)
+                with edited.open(first_query=n_read):
+                    if reader is None:
+                        reader = open_text(model, source_ids, network=edited.network)
+                    logits = reader.read(tokens)[0].float()
             number = next(luck)  # also where it is not needed, so that later ones stay the same
             shares = sampling.probabilities(logits)
             chosen = forced[step] if step in forced else _draw(logits, shares, number)

@@ -6,7 +6,7 @@ are never all in memory. Not for encoders, which see the token that they are ask
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,9 @@ import pandas as pd
 import torch
 
 from vizcore.asked_rows import n_logits
+from vizcore.edited_scores import edited_scores
+from vizcore.editing import editing
+from vizcore.edits import Edit
 from vizcore.errors import MissingHeadError, SelectionError
 from vizcore.fast_copies import RoundingError, runner_of
 from vizcore.model import Model
@@ -42,6 +45,7 @@ def score(
     separator: str = " ",
     masking: str = "within_word_l2r",
     precision: str = "exact",
+    edits: Sequence[Edit] = (),
 ) -> pd.DataFrame:
     """How likely a model finds each of these sentences.
 
@@ -64,6 +68,8 @@ def score(
         precision: "exact", or "fast": matrices are multiplied in bfloat16, where the hardware has
             it. What that changed, measured on a few of the sentences, is in
             `table.attrs["precision"]`.
+        edits: what is changed in every run (`vizcore.edits`); positions are those of each sentence
+            as it is run, what it is given and special tokens included. It is always exact.
 
     Returns:
         One row a sentence, in their order: sentence, log_likelihood (nats: the sum of the natural
@@ -76,7 +82,8 @@ def score(
         MissingHeadError: if the model predicts no tokens.
         TextError: if a sentence cannot be run; the message says which.
         SelectionError: if `bos` is asked for and the tokenizer has none, or there is no such
-            masking or precision, or an encoder-decoder is not given its sources.
+            masking or precision, or an encoder-decoder is not given its sources, or if an edit
+            names a layer, head or position that is not there.
     """
     parts = list(
         score_stream(
@@ -87,6 +94,7 @@ def score(
             separator=separator,
             masking=masking,
             precision=precision,
+            edits=edits,
         )
     )
     if not parts:
@@ -105,6 +113,7 @@ def score_stream(
     separator: str = " ",
     masking: str = "within_word_l2r",
     precision: str = "exact",
+    edits: Sequence[Edit] = (),
 ) -> Iterator[pd.DataFrame]:
     """The same, some rows at a time, for files that are larger than the memory.
 
@@ -114,7 +123,13 @@ def score_stream(
         Tables as `score` returns them, in the order of the sentences; their indices go on.
     """
     scorer = scorer_of(
-        model, bos=bos, given=given, separator=separator, masking=masking, precision=precision
+        model,
+        bos=bos,
+        given=given,
+        separator=separator,
+        masking=masking,
+        precision=precision,
+        edits=edits,
     )
     rounding: RoundingError | None = None
     for start, texts, prefixes in windows(sentences, given):
@@ -148,6 +163,7 @@ def surprisal(
     bos: bool | None = None,
     by: str = "token",
     spaces: str = "leading",
+    edits: Sequence[Edit] = (),
 ) -> pd.DataFrame:
     """How surprised a decoder is by each token, or each word, of a text, given those before it.
 
@@ -160,6 +176,7 @@ def surprisal(
         spaces: of words, if the tokenizer writes a space into the piece after it: "leading" counts
             it to the word after it, as the tokenizer has it; "trailing" to the word before, so that
             a word pays for its own end (Pimentel & Meister 2024; Oh & Schuler 2024).
+        edits: what is changed in the run (`vizcore.edits`).
 
     Returns:
         By token, one row a token: token, token_id, log_probability (nats, natural logarithm),
@@ -172,16 +189,17 @@ def surprisal(
         MissingHeadError: if the model does not predict the next token.
         TextError: if the text cannot be run.
         SelectionError: if `bos` is asked for and the tokenizer has none, or if spaces are to be
-            moved and the tokenizer has no leading ones.
+            moved and the tokenizer has no leading ones, or if an edit names a layer, head or
+            position that is not there.
     """
     if by != "token":
-        return next(surprisal_stream(model, [text], bos=bos, by=by, spaces=spaces))
+        return next(surprisal_stream(model, [text], bos=bos, by=by, spaces=spaces, edits=edits))
     ids = model.encode(text)
     if bos is not None:
         beginning = beginning_of_text(model)
         bare = ids[1:] if ids[0] == beginning else ids
         ids = [beginning, *bare] if bos else bare
-    return trace_surprisal(model.trace(ids))
+    return trace_surprisal(model.trace(ids, edits=edits))
 
 
 def surprisal_stream(
@@ -192,6 +210,7 @@ def surprisal_stream(
     by: str = "token",
     spaces: str = "leading",
     precision: str = "exact",
+    edits: Sequence[Edit] = (),
 ) -> Iterator[pd.DataFrame]:
     """The surprisal of many texts, run together: for corpora, and for generators.
 
@@ -205,6 +224,7 @@ def surprisal_stream(
     check_spaces(spaces)
     _check_reads_on(model)
     runner = runner_of(model, precision)
+    prepared = editing(model, edits) if edits else None
     among = None
     if by == "word" and spaces == "trailing":
         among = word_beginnings(model, n_logits(model.network))
@@ -212,7 +232,11 @@ def surprisal_stream(
         run = passages(model, window, start=start, bos=bos)
         if among is not None:  # how likely a word begins after the last token is asked, too
             run = [Passage((*one.ids, one.ids[0]), one.first) for one in run]
-        answers = token_scores(model, run, runner=runner, ranks=by == "token", among=among)
+        asked: dict[str, Any] = {"ranks": by == "token", "among": among}
+        if prepared is None:
+            answers = token_scores(model, run, runner=runner, **asked)
+        else:
+            answers = edited_scores(prepared, token_scores, run, **asked)
         for text, passage, its in zip(window, run, answers, strict=True):
             log_probability = np.full(len(passage.ids), math.nan)
             log_probability[passage.first :] = its.log_probabilities

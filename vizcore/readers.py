@@ -22,6 +22,8 @@ from vizcore.decoding import Reader, open_reader
 from vizcore.errors import MissingHeadError, ModelFilesError, TextError
 from vizcore.model import POSITIONS, Model, decoder_start
 from vizcore.pretrained import HeadlightModel
+from vizcore.stream_editor import StreamEditor
+from vizcore.tap import Editor
 from vizcore.translation import ends_of
 from vizcore.trial import CANNOT_RUN, close, trial_inputs
 
@@ -93,18 +95,22 @@ TextReader = Reader | CachedReader | RereadingReader
 """Something that reads on: a row for each text, or each beginning of one."""
 
 
-def open_text(model: Model, source_ids: Sequence[int] | None) -> TextReader:
+def open_text(
+    model: Model, source_ids: Sequence[int] | None, *, network: PreTrainedModel | None = None
+) -> TextReader:
     """A reader that has read nothing yet.
 
     Args:
         model: one that writes.
         source_ids: of an encoder-decoder, what its encoder reads.
+        network: what reads: the model's own, or a copy of it.
     """
-    network = model.network
+    cached = not isinstance(model.network, HeadlightModel) and is_cached(model.network)
+    network = network or model.network
     if isinstance(network, HeadlightModel):
         return open_reader(network.transformer, None if source_ids is None else [source_ids])
     source = None if source_ids is None else torch.tensor([source_ids], device=network.device)
-    return CachedReader(network, source) if is_cached(network) else RereadingReader(network, source)
+    return CachedReader(network, source) if cached else RereadingReader(network, source)
 
 
 def is_cached(network: PreTrainedModel) -> bool:
@@ -122,7 +128,7 @@ def _agrees_with_itself(network: PreTrainedModel) -> bool:
     source = few if reads_two_texts(network) else None
     tokens = torch.cat([few, few.flip(1)], dim=1)  # some networks do a thing every few tokens
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), Editor({}), StreamEditor():
             cached, anew = CachedReader(network, source), RereadingReader(network, source)
             for step, part in enumerate((tokens[:, :7], *tokens[:, 7:].unbind(1))):
                 if step == 1:

@@ -6,10 +6,13 @@ log-probability of each scored token.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vizcore.asked_rows import Answers, Runner
+from vizcore.edited_scores import edited_scores
+from vizcore.editing import Editing, editing
+from vizcore.edits import Edit
 from vizcore.errors import MissingHeadError, SelectionError
 from vizcore.fast_copies import N_SAMPLED, RoundingError, rounding_error, runner_of
 from vizcore.masked_likelihood import clozes, masked_scores
@@ -30,15 +33,19 @@ class SentenceScorer:
         runner: what runs it.
         prepare: sentences, what each is given, the number of the first → what is run for each.
         run: that → what the model expected of each.
+        edits: what is changed while it runs; None for nothing.
     """
 
     model: Model
     runner: Runner
     prepare: Callable[[Sequence[str], Sequence[str] | None, int], Sequence[Any]]
     run: Callable[..., list[Answers]]
+    edits: Editing | None = None
 
     def answers(self, prepared: Sequence[Any]) -> Scored:
         """What the model expected of each sentence, and how far that is rounded, if it is."""
+        if self.edits is not None:
+            return edited_scores(self.edits, self.run, prepared), None
         found = self.run(self.model, prepared, runner=self.runner)
         if not self.runner.half:
             return found, None
@@ -57,8 +64,21 @@ def scorer_of(
     separator: str,
     masking: str,
     precision: str,
+    edits: Sequence[Edit] = (),
 ) -> SentenceScorer:
     """What scores sentences with this model. Arguments and errors as `vizcore.score`."""
+    scorer = _scorer_of(model, bos, given, separator, masking, precision)
+    return replace(scorer, edits=editing(model, edits)) if edits else scorer
+
+
+def _scorer_of(
+    model: Model,
+    bos: bool | None,
+    given: str | Iterable[str] | None,
+    separator: str,
+    masking: str,
+    precision: str,
+) -> SentenceScorer:
     if not model.has_head:
         better = "tatoeba-mlm" if model.kind == "encoder" else "smollm2-135m"
         raise MissingHeadError(
