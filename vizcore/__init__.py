@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from vizcore.attribution_tests import Faithfulness, faithfulness
     from vizcore.beams import BeamNode, BeamTree, beam_tree
     from vizcore.benchmark_files import Benchmark, parse_benchmark, read_benchmark
+    from vizcore.cache import cache_folder
     from vizcore.catalog import CatalogEntry, entries
     from vizcore.combine import max_map, mean_map, mean_over_texts, without_keys
     from vizcore.comparison import difference, differences
     from vizcore.direct_attribution import logit_attribution
     from vizcore.edits import AblateHead, AblateLayer, KnockOut, Patch, Scale, SetPattern, Steer
+    from vizcore.effect_metrics import KLDivergence, LogitDifference, LogLikelihood, LogProbability
     from vizcore.encodings import (
         AlibiPositions,
         BiasPositions,
@@ -57,6 +59,13 @@ if TYPE_CHECKING:
     from vizcore.frames import Frame, head_to_watch, playback
     from vizcore.generation import GenerationStep, generate
     from vizcore.head_metrics import head_scores
+    from vizcore.interventions import (
+        ablation_effects,
+        ablation_effects_stream,
+        edit_effects,
+        knock_out_effects,
+        knock_out_effects_stream,
+    )
     from vizcore.layer_vectors import layer_features
     from vizcore.lenses import LogitLens, logit_lens
     from vizcore.likelihood import (
@@ -75,6 +84,7 @@ if TYPE_CHECKING:
     from vizcore.nbest_files import NBest, parse_nbest, read_nbest
     from vizcore.overview import head_overview
     from vizcore.paired import PairedTest, compare_correct, paired_table
+    from vizcore.patching import patching_effects, patching_effects_stream
     from vizcore.patterns import Pattern, describe, is_telling
     from vizcore.positional import positions
     from vizcore.query_key import QueriesAndKeys, QueryScores, queries_and_keys
@@ -120,6 +130,7 @@ if TYPE_CHECKING:
     )
     from vizcore.views.prediction_figures import lens_heatmap, rank_curve, sampling_bars
     from vizcore.views.scatter_view import head_scatter
+    from vizcore.views.score_figures import accuracy_chart, layer_curves
     from vizcore.views.sentence_figures import sentence_curves
     from vizcore.views.sentences_view import sentences_view
     from vizcore.views.steps_view import steps_view
@@ -158,7 +169,11 @@ __all__ = [
     "Frame",
     "GenerationStep",
     "HasMaps",
+    "KLDivergence",
     "KnockOut",
+    "LogLikelihood",
+    "LogProbability",
+    "LogitDifference",
     "LogitLens",
     "MapRegion",
     "MissingHeadError",
@@ -203,6 +218,9 @@ __all__ = [
     "VizcoreError",
     "WordErrors",
     "Words",
+    "ablation_effects",
+    "ablation_effects_stream",
+    "accuracy_chart",
     "accuracy_table",
     "alternatives_view",
     "asset",
@@ -215,10 +233,12 @@ __all__ = [
     "by_sentences",
     "by_spans",
     "by_words",
+    "cache_folder",
     "compare_correct",
     "describe",
     "difference",
     "differences",
+    "edit_effects",
     "entries",
     "error_rate_steps",
     "error_rates",
@@ -237,6 +257,9 @@ __all__ = [
     "heatmap",
     "is_fetched",
     "is_telling",
+    "knock_out_effects",
+    "knock_out_effects_stream",
+    "layer_curves",
     "layer_features",
     "lens_heatmap",
     "load",
@@ -253,6 +276,8 @@ __all__ = [
     "paired_table",
     "parse_benchmark",
     "parse_nbest",
+    "patching_effects",
+    "patching_effects_stream",
     "playback",
     "position_biases",
     "position_heatmap",

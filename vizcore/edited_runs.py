@@ -78,7 +78,7 @@ def edited_run(model: "Model", changes: Changes) -> EditedRun:
         blocks = blocks_of(network, capture)
         network, capture = blocks.network, replace(capture, trunk=blocks.trunk)
         for place, edits in changes.stream.items():
-            site, is_before = _site(model, blocks, place)
+            site, is_before = site_of(model, blocks, place)
             of_module = (before if is_before else after).setdefault(
                 site.module, [[] for _ in range(site.n_calls)]
             )
@@ -114,7 +114,7 @@ def layers_of(model: "Model", stack: Stack) -> int:
     return len(layers)
 
 
-def _site(model: "Model", blocks: Blocks, place: Place) -> tuple[Site, bool]:
+def site_of(model: "Model", blocks: Blocks, place: Place) -> tuple[Site, bool]:
     """Where that is, and whether it is what is read there, not what is returned.
 
     Raises:

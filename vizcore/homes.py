@@ -4,6 +4,20 @@
 """
 
 HOME = {
+    "vizcore.effect_metrics": (
+        "KLDivergence",
+        "LogLikelihood",
+        "LogProbability",
+        "LogitDifference",
+    ),
+    "vizcore.patching": ("patching_effects", "patching_effects_stream"),
+    "vizcore.interventions": (
+        "ablation_effects",
+        "ablation_effects_stream",
+        "edit_effects",
+        "knock_out_effects",
+        "knock_out_effects_stream",
+    ),
     "vizcore.attribution": ("attributions",),
     "vizcore.attribution_targets": ("AttributionTarget",),
     "vizcore.attribution_tests": ("Faithfulness", "faithfulness"),
@@ -24,6 +38,7 @@ HOME = {
     "vizcore.tuned_lens": ("TunedLens", "read_tuned_lens"),
     "vizcore.tuned_lens_fit": ("fit_tuned_lens",),
     "vizcore.benchmark_files": ("Benchmark", "parse_benchmark", "read_benchmark"),
+    "vizcore.cache": ("cache_folder",),
     "vizcore.catalog": ("CatalogEntry", "entries"),
     "vizcore.combine": ("max_map", "mean_map", "mean_over_texts", "without_keys"),
     "vizcore.comparison": ("difference", "differences"),
@@ -99,6 +114,7 @@ HOME = {
     ),
     "vizcore.views.prediction_figures": ("lens_heatmap", "rank_curve", "sampling_bars"),
     "vizcore.views.scatter_view": ("head_scatter",),
+    "vizcore.views.score_figures": ("accuracy_chart", "layer_curves"),
     "vizcore.views.sentence_figures": ("sentence_curves",),
     "vizcore.views.sentences_view": ("sentences_view",),
     "vizcore.views.steps_view": ("steps_view",),

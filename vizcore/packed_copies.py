@@ -131,6 +131,10 @@ class _PackedForward:
         self.packed = packed
         self.bias = bias
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_PackedForward":
+        """A copy of the network's modules reads the same packed matrices."""
+        return self
+
     def __call__(self, rows: Float[Tensor, "... n_in"]) -> Float[Tensor, "... n_out"]:
         product: Tensor = torch.ops.mkldnn._linear_pointwise(
             rows, self.packed, self.bias, "none", [], ""
