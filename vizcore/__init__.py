@@ -16,6 +16,7 @@ from vizcore.homes import HOME
 if TYPE_CHECKING:
     from vizcore.attention_calls import AttentionCall
     from vizcore.attribution import attributions
+    from vizcore.attribution_patching import patching_estimates
     from vizcore.attribution_targets import AttributionTarget
     from vizcore.attribution_tests import Faithfulness, faithfulness
     from vizcore.beams import BeamNode, BeamTree, beam_tree
@@ -278,6 +279,7 @@ __all__ = [
     "parse_nbest",
     "patching_effects",
     "patching_effects_stream",
+    "patching_estimates",
     "playback",
     "position_biases",
     "position_heatmap",

@@ -75,6 +75,7 @@ def rows_of_modules(network: nn.Module) -> Iterator[list[nn.Module]]:
 
 
 def wrap(layers: Sequence[nn.Module], stack: Stack) -> dict[nn.Module, AnsweringForward]:
+    """Put such forwards on these modules."""
     forwards = {layer: AnsweringForward(layer, stack) for layer in layers}
     for layer, forward in forwards.items():
         layer.forward = forward
@@ -82,6 +83,7 @@ def wrap(layers: Sequence[nn.Module], stack: Stack) -> dict[nn.Module, Answering
 
 
 def unwrap(forwards: Mapping[nn.Module, AnsweringForward]) -> None:
+    """Take them off again."""
     for layer, forward in forwards.items():
         del layer.forward
         if forward.own is not None:

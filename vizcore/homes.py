@@ -4,6 +4,7 @@
 """
 
 HOME = {
+    "vizcore.attribution_patching": ("patching_estimates",),
     "vizcore.effect_metrics": (
         "KLDivergence",
         "LogLikelihood",
