@@ -138,6 +138,15 @@ def work_out(title: str, key: Hashable, make: Callable[[Progress], Any]) -> Any:
     return _wait(traces.order((title, key), make), title)
 
 
+def begin(title: str, key: Hashable, make: Callable[[Progress], Any]) -> Job:
+    """The same as a job, begun now: for what nobody should wait for. `work_out` gives its result.
+
+    Arguments as in `work_out`.
+    """
+    _models, traces = _workshops()
+    return traces.order((title, key), make)
+
+
 def draw_heads(trace: "vizcore.Trace", kind: str) -> Heads:
     """The picture of all heads of a trace; its maps are worked out only once."""
     heads: Heads = _wait(heads_job(trace, kind), _("Drawing every head"))[1]

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from app import scene, sidebar  # noqa: E402
 from app.app_pages import (  # noqa: E402
     attention,
+    attribute,
     compare,
     flow,
     generate,
@@ -84,6 +85,14 @@ pages = {
             title=_("Rescore"),
             icon=":material/balance:",
             url_path="rescore",
+        ),
+    ],
+    _("Test"): [
+        st.Page(
+            attribute.show,
+            title=_("Attribute"),
+            icon=":material/format_color_text:",
+            url_path="attribute",
         ),
     ],
     _("Build"): [

@@ -27,11 +27,16 @@ CHOICES = {
     "measure": ("per_token", "per_word", "per_character"),
     "without": ("scaling", "mask", "scaling-mask"),
     "ahead": ("tree",),
+    "explains": ("likelihood",),
     "lists": ("translations", "own"),
+    "asked": ("files", "kept"),
+    "items": ("wrong", "apart"),
 }
 """What is one of some words; anything else in an address counts as not picked."""
 LONGEST_LINK = 6000
 """Characters of an address that browsers, proxies and chat programs pass on unharmed."""
+LONGEST_WORD = 40
+"""Characters of a word that is asked about."""
 LOOKS = ("overview", "seen", "of", "unit", "scale", "sink")
 """Which heads are shown how."""
 BROUGHT_ALONG = ("kind", "layer", "head", "token", "minus_layer", "minus_head", *LOOKS)
@@ -80,8 +85,14 @@ class Scene:
         ahead: there, what is seen of what could come: "tree" for a search; "" for alternatives.
         lists: of the page Rescore, which lists: "translations" or "own"; "" for the recorded pair.
         weight: there, of the language model, in hundredths; None for the one it opens with.
+        asked: of the page Benchmarks, what: uploaded "files", or what was "kept" of another run; ""
+            for the example.
+        items: there, which items are listed: "wrong", or those that two models answer "apart".
         group, item: of the page Benchmarks, the group and the item that are looked at, from 0; of
             the page Rescore, `group` is the list.
+        explains: of the page Attribute: the "likelihood" of the whole text; "" for one token.
+        answer: there, the word that is explained; "" for the likeliest.
+        rather: there, the word that it is explained against; "" for none.
     """
 
     model: str
@@ -123,8 +134,13 @@ class Scene:
     ahead: str = ""
     lists: str = ""
     weight: int | None = None
+    asked: str = ""
+    items: str = ""
     group: int | None = None
     item: int | None = None
+    explains: str = ""
+    answer: str = ""
+    rather: str = ""
 
     @classmethod
     def read(cls, state: Mapping[str, Any], address: Mapping[str, str]) -> Self:
@@ -168,6 +184,8 @@ class Scene:
             weight=_number(address.get("weight")),
             group=_number(address.get("group")),
             item=_number(address.get("item")),
+            answer=address.get("answer", "")[:LONGEST_WORD],
+            rather=address.get("rather", "")[:LONGEST_WORD],
             **chosen,
         )
 
