@@ -14,6 +14,7 @@ from app import scene, sidebar  # noqa: E402
 from app.app_pages import (  # noqa: E402
     attention,
     attribute,
+    benchmarks,
     compare,
     flow,
     generate,
@@ -85,6 +86,12 @@ pages = {
             title=_("Rescore"),
             icon=":material/balance:",
             url_path="rescore",
+        ),
+        st.Page(
+            benchmarks.show,
+            title=_("Benchmarks"),
+            icon=":material/fact_check:",
+            url_path="benchmarks",
         ),
     ],
     _("Test"): [

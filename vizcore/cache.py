@@ -22,7 +22,7 @@ Progress = Callable[[str, float | None], None]
 
 
 def cache_folder() -> Path:
-    """Where models are kept: $HEADLIGHT_CACHE, else the user's cache folder on this platform."""
+    """Where models and answers to benchmarks are kept: $HEADLIGHT_CACHE, else the platform's."""
     chosen = os.environ.get("HEADLIGHT_CACHE")
     if chosen:
         return Path(chosen).expanduser().absolute()
