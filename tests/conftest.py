@@ -4,7 +4,10 @@ A fixture either gives the real thing or skips with the reason; under HEADLIGHT_
 (as in continuous integration) a missing browser fails instead.
 """
 
+import importlib
+import importlib.util
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -45,6 +48,16 @@ def skip_or_fail(reason: str, *, required: bool) -> NoReturn:
     if required:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def transformer_lens() -> Any:
+    """The module of TransformerLens that loads a network of transformers."""
+    if importlib.util.find_spec("transformer_lens") is None:
+        skip_or_fail("TransformerLens is not installed: pip install '.[bench]'.", required=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module("transformer_lens.model_bridge")
 
 
 @pytest.fixture(scope="session")

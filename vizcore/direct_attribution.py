@@ -16,6 +16,7 @@ from torch import Tensor
 from vizcore.affine_walk import AffineWalk, Part
 from vizcore.capture import Relay, relay_of_thread, vocabulary_size, without_cache
 from vizcore.errors import CaptureError, MissingHeadError, SelectionError
+from vizcore.selection import check_unedited
 from vizcore.tap import Recorder
 from vizcore.trace import Trace
 from vizcore.trial import CANNOT_RUN
@@ -57,6 +58,7 @@ def logit_attribution(
             does not use the tap), as far as can be seen.
         SelectionError: if there is no such position or token.
     """
+    check_unedited(trace, "What heads and layers add to a logit")
     model = trace.model
     ids = trace.source_ids if trace.target_ids is None else trace.target_ids
     if not -len(ids) <= position < len(ids):

@@ -175,7 +175,7 @@ class Editing:
             rows = torch.cat([one[:, [edit.head]] for one in taken]).mean(0, keepdim=True)
             return call_changes.replaced([edit.head], rows, at=None)
         at = tuple(range(text.n_queries(kind)))
-        check_length(len(taken[0]), at, "The text that head is resampled from")
+        check_length(len(taken[0]), at, "The text that a head is resampled from")
         return call_changes.replaced([edit.head], taken[0][list(at)][:, [edit.head]], at=at)
 
     def _patterned(self, edit: SetPattern, kind: Kind) -> list[CallEdit]:

@@ -21,6 +21,7 @@ from vizcore.attention import visible_keys
 from vizcore.attention_calls import AttentionCall
 from vizcore.capture import Kind
 from vizcore.errors import CaptureError, SelectionError
+from vizcore.selection import check_unedited
 from vizcore.trace import Trace
 
 
@@ -211,6 +212,7 @@ def queries_and_keys(
     its_kind = trace._kind(kind)
     place = trace._place(layer, its_kind)
     trace._check_head(head, its_kind)
+    check_unedited(trace, "Queries and keys")
     if not trace.run.calls:
         raise CaptureError(
             f"The queries and keys of {trace.model.name} cannot be seen: transformers returns the "

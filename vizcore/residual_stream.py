@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 from vizcore.capture import reads_two_texts, without_cache
 from vizcore.errors import CaptureError, MissingHeadError
 from vizcore.model import Model
+from vizcore.selection import check_unedited
 from vizcore.trace import Trace
 from vizcore.trial import CANNOT_RUN, close, trial_inputs
 
@@ -50,7 +51,11 @@ class ResidualStream:
         """The stream of a trace's text, (token, d_model): before layer 0, and after each layer.
 
         Takes a forward pass.
+
+        Raises:
+            SelectionError: if the trace was run with edits.
         """
+        check_unedited(trace, "The states between layers")
         recording = _Recording()
         with torch.no_grad():
             _run(self.part, trace.inputs, recording)

@@ -7,6 +7,7 @@ from vizcore.errors import SelectionError
 
 if TYPE_CHECKING:
     from vizcore.model import Model
+    from vizcore.trace import Trace
 
 
 def layer_place(model: "Model", layer: int, kind: Kind) -> int:
@@ -36,4 +37,18 @@ def check_head(model: "Model", head: int, kind: Kind) -> None:
         raise SelectionError(
             f"There is no head {head}: {model.name} has {n_heads} heads a layer, counted "
             f"from 0 to {n_heads - 1}."
+        )
+
+
+def check_unedited(trace: "Trace", what: str) -> None:
+    """Raise a SelectionError if the trace has edits, without which this would run its text again.
+
+    Args:
+        what: what was asked for, as the subject of a sentence in the plural.
+    """
+    if trace.edits:
+        raise SelectionError(
+            f"{what} are those of the model as it is, and this trace was run with "
+            f"{len(trace.edits)} edit{'s' if len(trace.edits) > 1 else ''}. Trace the text without "
+            "edits; an edited trace has its maps and its logits."
         )

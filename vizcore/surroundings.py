@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from vizcore.attention_calls import AttentionCall
 from vizcore.capture import Kind, without_cache
 from vizcore.errors import CaptureError
+from vizcore.selection import check_unedited
 from vizcore.tap import Recorder
 from vizcore.trace import Trace
 
@@ -100,7 +101,9 @@ def surroundings(trace: Trace, kind: Kind) -> tuple[Surroundings, ...]:
 
     Raises:
         CaptureError: if the network is captured in eager mode, where none of this can be seen.
+        SelectionError: if the trace was run with edits.
     """
+    check_unedited(trace, "Values, and what is made of them,")
     found = _kept.get(trace)
     if found is None:
         found = _kept[trace] = _run_again(trace)
