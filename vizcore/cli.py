@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from vizcore import (
     __version__,
+    cli_attribute,
     cli_benchmark,
     cli_catalog,
     cli_lens,
@@ -267,6 +268,13 @@ app.command(
         "vizcore rescore smollm2-135m hypotheses.tsv --weight 0.3 --reference 'it rains'",
     )
 )(cli_scores.rescore)
+app.command(
+    epilog=examples(
+        'vizcore attribute smollm2-135m "The keys to the cabinet" --token are --against is',
+        'vizcore attribute tatoeba-mlm "The cat sat on the mat." --position 2',
+        "vizcore attribute smollm2-135m prompts.txt --json",
+    )
+)(cli_attribute.attribute)
 app.command(
     epilog=examples(
         "vizcore benchmark smollm2-135m blimp/*.jsonl --out smollm2.parquet",

@@ -299,7 +299,7 @@ def _hints() -> dict[str, str]:
         ),
         "gradient_x_input": _("What the smallest change of the token's vector would do."),
         "attention_x_gradient": _(
-            "Attention that speaks for the answer, followed through all layers (Chefer et al. 2021)."
+            "Attention that speaks for the answer, followed through layers (Chefer et al. 2021)."
         ),
         "rollout": _(
             "Attention alone, followed through the layers (Abnar & Zuidema 2020): the same for "

@@ -72,7 +72,7 @@ def faithfulness_curves(
                 go.Scatter(
                     x=its["n_tokens"],
                     y=its["probability"],
-                    name=literal(called.get(method, method)),
+                    name=called.get(method) or literal(method),
                     legendgroup=method,
                     showlegend=column == 1,
                     mode="lines" if is_random else "lines+markers",
