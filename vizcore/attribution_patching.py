@@ -22,7 +22,7 @@ from vizcore.edit_checks import Text, check_edit
 from vizcore.edited_runs import Changes, EditedRun, Place, edited_run, listening
 from vizcore.edits import Patch
 from vizcore.effect_metrics import LogitFunction, Measure, Metric, value
-from vizcore.errors import CaptureError, SelectionError
+from vizcore.errors import CaptureError, SelectionError, VizcoreError
 from vizcore.interventions import gathered
 from vizcore.model import Model
 from vizcore.patching import ORDER, Pair, cells_of, measured_between, pair_of, patched
@@ -187,6 +187,8 @@ def _slopes(
                 total, [leaves[place] for place in order], allow_unused=True
             )
     except CANNOT_RUN as error:
+        if isinstance(error, VizcoreError):
+            raise
         raise CaptureError(
             f"What {model.name} predicts could not be differentiated by what its layers do: "
             f"{error}. Exact patches need no gradient: patching_effects."

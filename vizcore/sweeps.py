@@ -95,8 +95,9 @@ class Sweep:
 
     def _values(self, batch: Sequence[int], start: tuple[Stack, int] | None) -> np.ndarray:
         changes = [self.rows[number] for number in batch]
+        editor, stream_editor = self._editor(changes, start), self._stream_editor(changes, start)
         with torch.inference_mode():
-            with self._editor(changes, start), self._stream_editor(changes, start):
+            with editor, stream_editor:
                 hidden = self.network.run(self.recorded, start, len(batch))
 
             def logits(positions: Sequence[int], rows: slice) -> Tensor:
@@ -172,7 +173,8 @@ def by_rows(edits: Sequence[Sequence[CallEdit]]) -> list[CallEdit]:
             for edit in row:
                 if edit.scores is not None:
                     its = [scored.index(head) for head in edit.heads]
-                    added[number, its] += edit.scores(of_row(call, number))[0]
+                    cut = edit.scores(of_row(call, number)).to(added)
+                    added[number, its] += cut.expand(1, len(its), n_queries, n_keys)[0]
         return added
 
     def weights(call: AttentionCall, given: Tensor) -> Tensor:
