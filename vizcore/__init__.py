@@ -88,6 +88,13 @@ if TYPE_CHECKING:
     from vizcore.patching import patching_effects, patching_effects_stream
     from vizcore.patterns import Pattern, describe, is_telling
     from vizcore.positional import positions
+    from vizcore.prompt_effects import (
+        Prompt,
+        ablated_prompts,
+        mean_effects,
+        patched_prompts,
+        read_prompts,
+    )
     from vizcore.query_key import QueriesAndKeys, QueryScores, queries_and_keys
     from vizcore.records import TrainingRecord, training_record
     from vizcore.rescoring import Rescoring, error_rates, rescore
@@ -102,6 +109,7 @@ if TYPE_CHECKING:
     from vizcore.steps import AttentionSteps, attention_steps
     from vizcore.tap import Recorder
     from vizcore.tasks import Task
+    from vizcore.token_contributions import Contributions, contributions
     from vizcore.trace import Trace
     from vizcore.training import train
     from vizcore.training_settings import TrainingSettings, TrainingStatus
@@ -112,6 +120,7 @@ if TYPE_CHECKING:
     from vizcore.views.alternatives_view import alternatives_view
     from vizcore.views.attribution_figures import faithfulness_curves
     from vizcore.views.attribution_view import attribution_view
+    from vizcore.views.effect_figures import effect_heatmap
     from vizcore.views.figures import heatmap
     from vizcore.views.flow_view import flow_view
     from vizcore.views.head_view import head_view
@@ -160,6 +169,7 @@ __all__ = [
     "BiasPositions",
     "CaptureError",
     "CatalogEntry",
+    "Contributions",
     "DataError",
     "DeviceError",
     "EmptyTextError",
@@ -189,6 +199,7 @@ __all__ = [
     "PositionTable",
     "PositionalEncoding",
     "PositionalEncodings",
+    "Prompt",
     "QueriesAndKeys",
     "QueryScores",
     "Recorder",
@@ -219,6 +230,7 @@ __all__ = [
     "VizcoreError",
     "WordErrors",
     "Words",
+    "ablated_prompts",
     "ablation_effects",
     "ablation_effects_stream",
     "accuracy_chart",
@@ -236,10 +248,12 @@ __all__ = [
     "by_words",
     "cache_folder",
     "compare_correct",
+    "contributions",
     "describe",
     "difference",
     "differences",
     "edit_effects",
+    "effect_heatmap",
     "entries",
     "error_rate_steps",
     "error_rates",
@@ -268,6 +282,7 @@ __all__ = [
     "logit_lens",
     "map_scores",
     "max_map",
+    "mean_effects",
     "mean_map",
     "mean_over_texts",
     "metric_table",
@@ -277,6 +292,7 @@ __all__ = [
     "paired_table",
     "parse_benchmark",
     "parse_nbest",
+    "patched_prompts",
     "patching_effects",
     "patching_effects_stream",
     "patching_estimates",
@@ -292,6 +308,7 @@ __all__ = [
     "read_benchmark",
     "read_evaluation",
     "read_nbest",
+    "read_prompts",
     "read_tuned_lens",
     "rescore",
     "rollout",

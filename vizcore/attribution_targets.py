@@ -19,6 +19,7 @@ from torch import Tensor
 from vizcore.capture import text_inputs
 from vizcore.errors import MissingHeadError, SelectionError, TextError
 from vizcore.model import Model
+from vizcore.selection import check_unedited
 from vizcore.token_vectors import Side, logits_at
 from vizcore.token_words import special_ids
 from vizcore.trace import Trace
@@ -107,6 +108,7 @@ def question(
         TextError: if there is nothing to explain, or nothing that could matter.
     """
     model, target = trace.model, target or AttributionTarget()
+    check_unedited(trace, "Attributions")
     if not model.has_head:
         raise MissingHeadError(
             f"{model.name} has no language-model head, so it expects no tokens, and there is "

@@ -133,7 +133,7 @@ def _print(trace: "Trace", table: "pd.DataFrame", tested: "Faithfulness | None")
         print(f"\n{terminal.plain(reason)}")
 
 
-def _heading(trace: "Trace", given: dict[str, Any]) -> str:
+def _heading(trace: "Trace", given: dict[Any, Any]) -> str:
     if given["measure"] == "likelihood":
         return f"Why this text is as likely as it is: {given['value']:.3f} nats."
     label = trace.model.labels([given["token"]])[0]

@@ -55,7 +55,7 @@ def weighted_norms(
     if head is not None:
         trace._check_head(head, its_kind)
     weights = trace.attention(layer, head, its_kind).cpu()
-    moved = _moved(trace, layer, its_kind)
+    moved = moved_by_heads(trace, layer, its_kind)
     if head is None:
         return _map(trace, _summed(weights, moved), layer, None, its_kind, normalise)
     values = weights * moved[head].norm(dim=-1)
@@ -68,13 +68,13 @@ def weighted_norms_of_heads(
     """`weighted_norms` of every head, layer by layer: for all of them in one view."""
     its_kind = trace._kind(kind)
     for layer in trace.layers(its_kind):
-        lengths = _moved(trace, layer, its_kind).norm(dim=-1)  # head key
+        lengths = moved_by_heads(trace, layer, its_kind).norm(dim=-1)  # head key
         for head, its_lengths in enumerate(lengths):
             values = trace.attention(layer, head, its_kind).cpu() * its_lengths
             yield _map(trace, values, layer, head, its_kind, normalise)
 
 
-def _moved(trace: Trace, layer: int, kind: Kind) -> Float[Tensor, "head key d_model"]:
+def moved_by_heads(trace: Trace, layer: int, kind: Kind) -> Float[Tensor, "head key d_model"]:
     """f(x): what each head would move of each key with a weight of 1."""
     place = trace._place(layer, kind)
     name = trace.model.name

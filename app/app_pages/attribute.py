@@ -208,7 +208,7 @@ def _times(nats: float) -> str:
 
 
 def _measured(faithful: "vizcore.Faithfulness") -> None:
-    curves, numbers = st.columns([3, 2], gap="medium")
+    curves, numbers = st.columns(2, gap="small")
     names = {**_names(), "random": _("Random order")}
     with curves:
         figure = vizcore.faithfulness_curves(
@@ -228,25 +228,29 @@ def _measured(faithful: "vizcore.Faithfulness") -> None:
             column_config={
                 "method": st.column_config.TextColumn(_("Method")),
                 "comprehensiveness": number(
-                    _("Comprehensive"),
+                    _("Compr."),
+                    width=70,
                     format="%.2f",
                     help=_(
-                        "What the probability loses without the tokens that the method names "
-                        "(DeYoung et al. 2020). More is better."
+                        "Comprehensiveness (DeYoung et al. 2020): what the probability loses "
+                        "without the tokens that the method names. More is better."
                     ),
                 ),
                 "sufficiency": number(
-                    _("Sufficient"),
+                    _("Suff."),
+                    width=70,
                     format="%.2f",
-                    help=_("What it loses with those tokens alone. Less is better."),
+                    help=_("Sufficiency: what it loses with those tokens alone. Less is better."),
                 ),
                 "deletion": number(
                     _("Deletion"),
+                    width=70,
                     format="%.2f",
                     help=_("Area under the curve as they are taken away. Less is better."),
                 ),
                 "insertion": number(
                     _("Insertion"),
+                    width=70,
                     format="%.2f",
                     help=_("Area under the curve as they are put back. More is better."),
                 ),
@@ -330,8 +334,8 @@ def _view_texts(trace: "vizcore.Trace") -> dict[str, str]:
 
 def _curve_texts(measure: str) -> dict[str, str]:
     return {
-        "deletion": _("Taken away: the sooner it falls, the better"),
-        "insertion": _("Put back: the sooner it rises, the better"),
+        "deletion": _("Taken away: low is good"),
+        "insertion": _("Put back: high is good"),
         "taken": _("tokens taken away"),
         "given": _("tokens put back"),
         "probability": (_("probability a token") if measure == "likelihood" else _("probability")),

@@ -10,6 +10,8 @@ export type AttributionMethod = {
   values: string[];
   /** From -1 to 1; null while it is not known. */
   faithful: number | null;
+  /** What is said of that. */
+  verdict: "best" | "worse" | "";
 };
 
 export type AttributionViewData = {

@@ -20,8 +20,8 @@ from vizcore.views.figure_page import FigureView
 HEIGHT = 300
 FONT_SIZE = 14
 TEXTS = {
-    "deletion": "Deletion: the sooner it falls, the better",
-    "insertion": "Insertion: the sooner it rises, the better",
+    "deletion": "Deletion: low is good",
+    "insertion": "Insertion: high is good",
     "taken": "tokens taken away",
     "given": "tokens put back",
     "probability": "probability",

@@ -55,31 +55,27 @@ class AttributionView {
     find(this.root, ".low", HTMLElement).textContent = data.texts.against;
     find(this.root, ".high", HTMLElement).textContent = data.texts.for;
     find(this.root, ".trust", HTMLElement).textContent = data.texts.trust;
-    const best = Math.max(...data.methods.map(({ faithful }) => faithful ?? -Infinity));
-    const beats = best > (data.random ?? -Infinity);
-    this.rows.replaceChildren(
-      ...data.methods.map((method, row) => this.row(method, row, beats && method.faithful === best)),
-    );
+    this.rows.replaceChildren(...data.methods.map((method, row) => this.row(method, row)));
     this.colour();
     this.tell(-1);
     this.root.dataset.drawn = "true";
   }
 
-  /** @param {AttributionMethod} method @param {number} row @param {boolean} best */
-  row(method, row, best) {
-    const made = part("section", best ? "method best" : "method");
+  /** @param {AttributionMethod} method @param {number} row */
+  row(method, row) {
+    const made = part("section", `method ${method.verdict}`);
     const head = part("div", "head");
     const title = part("div", "title");
     const name = part("span", "name", method.name);
     name.title = method.hint;
     title.append(name, part("span", "value"));
-    head.append(title, this.meter(method.faithful, best));
+    head.append(title, this.meter(method));
     made.append(head, this.text(method, row));
     return made;
   }
 
-  /** @param {number | null} faithful @param {boolean} best */
-  meter(faithful, best) {
+  /** @param {AttributionMethod} method */
+  meter({ faithful, verdict }) {
     const { texts, random } = /** @type {AttributionViewData} */ (this.data);
     const meter = part("div", "meter");
     if (faithful === null) {
@@ -95,10 +91,8 @@ class AttributionView {
       chance.style.left = `${100 * Math.min(Math.max(0, random), 0.99)}%`;
       track.append(chance);
     }
-    const number = part("span", "number", faithful.toFixed(2));
-    const worse = random !== null && faithful <= random;
-    const verdict = part("span", "verdict", best ? texts.best : worse ? texts.worse : "");
-    meter.append(track, number, verdict);
+    const number = part("span", "number", faithful.toFixed(2).replace("-0.00", "0.00"));
+    meter.append(track, number, part("span", "verdict", verdict && texts[verdict]));
     return meter;
   }
 

@@ -23,6 +23,8 @@ NAMES = {
 """What methods are called; others are shown by their own names."""
 IN_NATS = ("occlusion", "integrated_gradients", "gradient_x_input")
 RANDOM = "random"
+TOLD_APART = 0.02
+"""Less than that is no difference between two methods, or from chance."""
 TEXTS = {
     "for": "speaks for it",
     "against": "speaks against it",
@@ -93,6 +95,7 @@ def attribution_view(
                 "places": _places(groups[name]["attribution"].tolist()),
                 "values": _values(groups[name]["attribution"].tolist(), name, words),
                 "faithful": faithful.get(name),
+                "verdict": _verdict(name, order, faithful),
             }
             for name in order
         ],
@@ -123,6 +126,16 @@ def _faithful(scores: pd.DataFrame | None) -> dict[str, float]:
         return {}
     between = (scores["insertion"] - scores["deletion"]).round(4).tolist()
     return dict(zip(scores["method"].tolist(), between, strict=True))
+
+
+def _verdict(name: str, order: Sequence[str], faithful: Mapping[str, float]) -> str:
+    """Whether a method is the best, or no better than chance; nothing where that cannot be told."""
+    mine, chance = faithful.get(name), faithful.get(RANDOM)
+    if mine is None or chance is None:
+        return ""
+    if mine < chance + TOLD_APART:
+        return "worse"
+    return "best" if name == order[0] else ""
 
 
 def _places(values: Sequence[float]) -> list[float | None]:
