@@ -1,4 +1,4 @@
-// Shows a Plotly figure of a map, and tells which row of it was clicked. Streamlit's own chart
+// Shows a Plotly figure of a map, and tells which row (and column) of it was clicked. Streamlit's own chart
 // element is built anew whenever its figure changes, which takes longer than switching a head may;
 // here the chart stays and takes the new figure. Plotly itself is Streamlit's: it puts it on
 // `globalThis` with the first chart of a page, so the page holds an empty one.
@@ -6,7 +6,7 @@
 /**
  * @typedef {HTMLElement & { on?: (name: string, listener: (event: any) => void) => void }} Plot
  * @typedef {{ figure: string, rows: number[], alt: string, missing: string }} Data
- * @typedef {{ plot: Plot, rows: number[], pick: (row: number) => void, version: number }} Chart
+ * @typedef {{ plot: Plot, rows: number[], pick: (row: number, column: number) => void, version: number }} Chart
  */
 
 const PATIENCE = 30_000;
@@ -54,7 +54,7 @@ async function draw(chart, data) {
   if (!isNew) return;
   chart.plot.on?.("plotly_click", ({ points }) => {
     const row = chart.rows[Math.round(points[0]?.y)];
-    if (row !== undefined) chart.pick(row);
+    if (row !== undefined) chart.pick(row, Math.round(points[0].x));
   });
 }
 
@@ -66,7 +66,7 @@ export default ({ parentElement, data, setTriggerValue }) => {
   const chart = charts.get(parentElement) ?? create(parentElement);
   charts.set(parentElement, chart);
   chart.rows = data.rows;
-  chart.pick = (row) => setTriggerValue("select", { row });
+  chart.pick = (row, column) => setTriggerValue("select", { row, column });
   draw(chart, data);
   return () => {
     chart.version = -1;

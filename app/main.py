@@ -24,6 +24,7 @@ from app.app_pages import (  # noqa: E402
     rescore,
     training,
     translate,
+    what_matters,
 )
 from app.texts import _  # noqa: E402
 
@@ -95,6 +96,12 @@ pages = {
         ),
     ],
     _("Test"): [
+        st.Page(
+            what_matters.show,
+            title=_("What matters"),
+            icon=":material/target:",
+            url_path="what-matters",
+        ),
         st.Page(
             attribute.show,
             title=_("Attribute"),

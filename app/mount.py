@@ -42,8 +42,8 @@ def mount_map(
         figure: as `vizcore.heatmap` draws it.
         key: of the chart in the session state.
         alt: what the chart shows, for those who cannot see it.
-        on_select: called with {"row": position} when a row or its token was clicked, before the
-            page runs again.
+        on_select: called with {"row": position, "column": place on the other axis} when a row or
+            its token was clicked, before the page runs again.
     """
     data = {
         "figure": figure.to_json(),

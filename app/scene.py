@@ -31,6 +31,7 @@ CHOICES = {
     "lists": ("translations", "own"),
     "asked": ("files", "kept"),
     "items": ("wrong", "apart"),
+    "matters": ("map", "edges"),
 }
 """What is one of some words; anything else in an address counts as not picked."""
 LONGEST_LINK = 6000
@@ -42,6 +43,7 @@ LOOKS = ("overview", "seen", "of", "unit", "scale", "sink")
 BROUGHT_ALONG = ("kind", "layer", "head", "token", "minus_layer", "minus_head", *LOOKS)
 """What means the same on another page."""
 _IDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
+_FOURS = re.compile(r"[0-9]{1,5}(?:-[0-9]{1,5}){3}(?:\.[0-9]{1,5}(?:-[0-9]{1,5}){3})*")
 _PAIRS = re.compile(r"[0-9]{1,9}-[0-9]{1,9}(?:\.[0-9]{1,9}-[0-9]{1,9})*")
 
 
@@ -90,6 +92,10 @@ class Scene:
         items: there, which items are listed: "wrong", or those that two models answer "apart".
         group, item: of the page Benchmarks, the group and the item that are looked at, from 0; of
             the page Rescore, `group` is the list.
+        off: of the page What matters, heads that are switched off: layer and head as in "3-2.5-1".
+        cut: there, edges that are cut: layer, head, query and key as in "3-2-7-1".
+        matters: there, what is seen of the head that is open: its "map" or its "edges"; "" for what
+            the model expects with and without it.
         explains: of the page Attribute: the "likelihood" of the whole text; "" for one token.
         answer: there, the word that is explained; "" for the likeliest.
         rather: there, the word that it is explained against; "" for none.
@@ -136,6 +142,9 @@ class Scene:
     weight: int | None = None
     asked: str = ""
     items: str = ""
+    off: str = ""
+    cut: str = ""
+    matters: str = ""
     group: int | None = None
     item: int | None = None
     explains: str = ""
@@ -149,7 +158,7 @@ class Scene:
         Whatever in an address is no number, or no kind of attention, counts as not picked.
         """
         step, prefix, dims = (address.get(key, "") for key in ("step", "prefix", "dims"))
-        forced = address.get("forced", "")
+        forced, off, cut = (address.get(key, "") for key in ("forced", "off", "cut"))
         chosen = {
             key: address.get(key, "") if address.get(key) in words else ""
             for key, words in CHOICES.items()
@@ -181,6 +190,8 @@ class Scene:
             written=_number(address.get("written")),
             forced=forced if _PAIRS.fullmatch(forced) else "",
             seed=_number(address.get("seed")),
+            off=off if _PAIRS.fullmatch(off) else "",
+            cut=cut if _FOURS.fullmatch(cut) else "",
             weight=_number(address.get("weight")),
             group=_number(address.get("group")),
             item=_number(address.get("item")),
@@ -197,8 +208,17 @@ class Scene:
     @property
     def forced_ids(self) -> dict[int, int]:
         """For each step at which a token is forced, its id."""
-        pairs = (one.split("-") for one in self.forced.split(".") if one)
-        return {int(step): int(token_id) for step, token_id in pairs}
+        return dict(_numbers(self.forced))
+
+    @property
+    def heads_off(self) -> list[tuple[int, ...]]:
+        """The heads that are switched off: layer and head."""
+        return _numbers(self.off)
+
+    @property
+    def edges_cut(self) -> list[tuple[int, ...]]:
+        """The edges that are cut: layer, head, query and key."""
+        return _numbers(self.cut)
 
     def link(self) -> str:
         """The part of an address behind the question mark that brings this scene back."""
@@ -248,3 +268,8 @@ def within(picked: int | None, last: int) -> int | None:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdecimal() and len(text) < 10 else None
+
+
+def _numbers(text: str) -> list[tuple[int, ...]]:
+    """Of "3-2.5-1" (3, 2) and (5, 1)."""
+    return [tuple(map(int, one.split("-"))) for one in text.split(".") if one]
