@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from vizcore.patching import patching_effects, patching_effects_stream
     from vizcore.patterns import Pattern, describe, is_telling
     from vizcore.positional import positions
+    from vizcore.promotions import promoted_tokens
     from vizcore.prompt_effects import (
         Prompt,
         ablated_prompts,
@@ -303,6 +304,7 @@ __all__ = [
     "position_similarity",
     "position_waves",
     "positions",
+    "promoted_tokens",
     "queries_and_keys",
     "rank_curve",
     "read_benchmark",

@@ -19,6 +19,7 @@ from vizcore import (
     cli_attribute,
     cli_benchmark,
     cli_catalog,
+    cli_effects,
     cli_lens,
     cli_scores,
     cli_train,
@@ -275,6 +276,19 @@ app.command(
         "vizcore attribute smollm2-135m prompts.txt --json",
     )
 )(cli_attribute.attribute)
+app.command(
+    epilog=examples(
+        'vizcore ablate smollm2-135m "When Mary and John went to the store, John gave a drink to"',
+        "vizcore ablate smollm2-135m prompts.csv --how mean --out effects.parquet",
+        'vizcore ablate tatoeba-translator "I am tired." --kind cross',
+    )
+)(cli_effects.ablate)
+app.command(
+    epilog=examples(
+        'vizcore patch smollm2-135m "The keys to the door" "The key to the door" --where head',
+        "vizcore patch smollm2-135m pairs.csv --where head --out effects.parquet",
+    )
+)(cli_effects.patch)
 app.command(
     epilog=examples(
         "vizcore benchmark smollm2-135m blimp/*.jsonl --out smollm2.parquet",

@@ -244,7 +244,7 @@ def is_placed(edit: Edit) -> bool:
         case KnockOut():
             return edit.queries is not None or edit.keys is not None
         case SetPattern():
-            return edit.pattern != "uniform"
+            return bool(edit.pattern != "uniform")
         case Patch():
             return True
         case Scale() | Steer():

@@ -81,6 +81,7 @@ HOME = {
         "patched_prompts",
         "read_prompts",
     ),
+    "vizcore.promotions": ("promoted_tokens",),
     "vizcore.query_key": ("QueriesAndKeys", "QueryScores", "queries_and_keys"),
     "vizcore.records": ("TrainingRecord", "training_record"),
     "vizcore.rescoring": ("Rescoring", "error_rates", "rescore"),
