@@ -27,6 +27,8 @@ export type FlowViewData = {
   /** The share of the residual stream when it counts, and whether it does at first. */
   residual: number;
   hasResidual: boolean;
+  /** The weights say themselves what stays, so nothing is to be switched. */
+  whole: boolean;
   sink: FlowSink;
   way: FlowWay;
   threshold: number | null;

@@ -138,6 +138,7 @@ class FlowView {
     find(this.root, "[data-way=outOf]", HTMLElement).textContent = texts.outOf;
     find(this.root, ".ways", HTMLElement).setAttribute("aria-label", texts.way);
     find(this.root, ".everything", HTMLElement).textContent = texts.everything;
+    find(this.root, "label:has(.residual)", HTMLElement).hidden = data.whole;
     this.residual.title = texts.residualHint;
     find(this.root, ".residual + span", HTMLElement).textContent = fill(texts.residual, { share: Math.round(100 * data.residual) });
     find(this.root, "label:has(.sink) span", HTMLElement).textContent = texts.sink;

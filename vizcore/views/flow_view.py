@@ -78,7 +78,7 @@ def flow_view(
     *,
     kind: str | None = None,
     heads: Sequence[int] | None = None,
-    residual: float | int = 0.5,
+    residual: float | int | None = 0.5,
     token: int | None = -1,
     layer: int | None = None,
     way: Way = "into",
@@ -102,7 +102,8 @@ def flow_view(
             text to another, so it cannot be followed by itself.
         heads: the mean is taken over these heads, in every layer; None: over all.
         residual: the share r, from 0 to 1; 0 follows the attention alone. The reader can switch
-            it off and on.
+            it off and on. None: the maps say themselves what stays, as those of
+            `Contributions.maps` do, and their rows sum to 1.
         token, layer: the place that is chosen at first: a token after a layer (None: the last),
             both counted from 0, the token from the end if negative. token=None: everything.
         way: whether what flows into the place is shown or what flows out of it.
@@ -120,6 +121,8 @@ def flow_view(
             tokens.
         ShapeError: if the maps are not square, differ in shape, or are no weights.
     """
+    whole = residual is None
+    residual = 0.0 if residual is None else residual
     if not 0 <= residual <= 1:
         raise SelectionError(f"The residual share must be from 0 to 1, not {residual}.")
     if heads is not None and not heads:
@@ -144,6 +147,7 @@ def flow_view(
         "error": found.error,
         "residual": float(residual) or 0.5,
         "hasResidual": residual > 0,
+        "whole": whole,
         "sink": sink,
         "way": way,
         "threshold": threshold,
