@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vizcore.blocks import blocks_of, stack_of
 from vizcore.capture import Kind
+from vizcore.eager_editor import can_edit_heads
 from vizcore.edited_runs import Place, layers_of
 from vizcore.edits import (
     AblateHead,
@@ -84,12 +85,12 @@ def check_edit(model: "Model", edit: Edit) -> None:
     """Raise unless the model has what the edit names. Errors as `vizcore.editing.editing`."""
     kind = model._kind(edit.kind)
     if not is_of_stream(edit):
-        if model.capture == "eager":
+        if model.capture == "eager" and not can_edit_heads(model.network, model._capture):
             raise CaptureError(
-                f"Single heads of {model.name} cannot be edited: its architecture computes its "
-                "attention by itself, and its maps come from transformers' eager mode. Whole "
-                'layers can: AblateLayer, Steer, Patch of "residual". Or load a model whose '
-                '`capture` is "tap", such as smollm2-135m.'
+                f"Single heads of {model.name} cannot be edited exactly: its architecture computes "
+                "its attention by itself, in a way that is not known. What passes between its "
+                'layers can: Steer, and Patch of "residual". Or load a model whose `capture` is '
+                '"tap", such as smollm2-135m.'
             )
         layer_place(model, edit.layer, kind)
         if not isinstance(edit, AblateLayer | Steer) and edit.head is not None:

@@ -8,7 +8,7 @@ edits to changes: `vizcore.editing`.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from vizcore.attention_calls import AttentionCall, CallEdit
 from vizcore.blocks import Blocks, Part, Site, Stack, blocks_of
 from vizcore.capture import Capture, Kind
+from vizcore.eager_editor import EagerEditor
 from vizcore.errors import CaptureError
 from vizcore.stream_editor import StreamEdit, StreamEditor
 from vizcore.tap import Editor
@@ -47,6 +48,7 @@ class EditedRun:
         capture: how it is run.
         calls: changes of attention calls, by the module that makes them.
         before, after: changes of the stream, as in `StreamEditor`.
+        eager: in a network that is captured in eager mode, changes of each attention, in order.
     """
 
     network: PreTrainedModel
@@ -54,6 +56,7 @@ class EditedRun:
     calls: Mapping[nn.Module, Sequence[Sequence[CallEdit]]]
     before: Mapping[nn.Module, Sequence[Sequence[StreamEdit]]]
     after: Mapping[nn.Module, Sequence[Sequence[StreamEdit]]]
+    eager: Sequence[Sequence[CallEdit]] = ()
 
     @contextmanager
     def open(self, *, first_query: int = 0) -> Iterator[None]:
@@ -65,8 +68,16 @@ class EditedRun:
         with (
             Editor(self.calls, first_query=first_query),
             StreamEditor(self.before, self.after, first_query=first_query),
+            self._eager(first_query),
         ):
             yield
+
+    def _eager(self, first_query: int) -> AbstractContextManager[object]:
+        if not self.eager:
+            return nullcontext()
+        kind, n_heads = next(iter(self.capture.n_heads.items()))
+        causal = kind == "decoder"
+        return EagerEditor(n_heads, self.eager, causal=causal, first_query=first_query)
 
 
 def edited_run(model: "Model", changes: Changes) -> EditedRun:
@@ -83,7 +94,12 @@ def edited_run(model: "Model", changes: Changes) -> EditedRun:
                 site.module, [[] for _ in range(site.n_calls)]
             )
             of_module[site.number] = edits
-    return EditedRun(network, capture, _of_modules(network, capture, changes.calls), before, after)
+    of_modules = _of_modules(network, capture, changes.calls)
+    eager: list[list[CallEdit]] = []
+    if capture.way == "eager" and any(changes.calls.values()):
+        kind, layers = next(iter(capture.layers.items()))
+        eager = [changes.calls.get((kind, layer), []) for layer in layers]
+    return EditedRun(network, capture, of_modules, before, after, eager)
 
 
 def _of_modules(

@@ -24,7 +24,7 @@ from vizcore.editing import editing
 from vizcore.edits import Edit
 from vizcore.errors import SelectionError
 from vizcore.model import Model
-from vizcore.readers import RereadingReader, TextReader, beginning, open_text
+from vizcore.readers import RereadingReader, TextReader, beginning, open_text, reads_with_cache
 from vizcore.sampling import Sampling
 from vizcore.trace import Trace
 from vizcore.translation import ends_of
@@ -149,6 +149,7 @@ def generate(
     n_steps = max_new_tokens if limit is None else min(max_new_tokens, limit - len(ids) + 1)
     edited: EditedRun | None = None
     if edits:
+        reads_with_cache(model)  # tried now, before anything is changed
         text_ids, target_ids = (ids, None) if source_ids is None else (source_ids, ids)
         edited = editing(model, edits).run(Text(text_ids, target_ids, n_prompt=len(ids)))
     steps = _steps(

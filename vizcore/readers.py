@@ -105,12 +105,17 @@ def open_text(
         source_ids: of an encoder-decoder, what its encoder reads.
         network: what reads: the model's own, or a copy of it.
     """
-    cached = not isinstance(model.network, HeadlightModel) and is_cached(model.network)
+    cached = reads_with_cache(model)
     network = network or model.network
     if isinstance(network, HeadlightModel):
         return open_reader(network.transformer, None if source_ids is None else [source_ids])
     source = None if source_ids is None else torch.tensor([source_ids], device=network.device)
     return CachedReader(network, source) if cached else RereadingReader(network, source)
+
+
+def reads_with_cache(model: Model) -> bool:
+    """Whether `open_text` reads with the network's own cache: found out once, in a run unedited."""
+    return not isinstance(model.network, HeadlightModel) and is_cached(model.network)
 
 
 def is_cached(network: PreTrainedModel) -> bool:

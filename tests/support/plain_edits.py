@@ -65,6 +65,16 @@ NAMES = {
     ),
 }
 """One architecture of each kind of attention, norm and block that transformers has."""
+EAGER = {
+    "falcon": Names("transformer.h", "self_attention", "self_attention.dense", "mlp"),
+    "gptj": Names("transformer.h", "attn", "attn.out_proj", "mlp"),
+    "bloom": Names("transformer.h", "self_attention", "self_attention.dense", "mlp"),
+    "mpt": Names("transformer.blocks", "attn", "attn.out_proj", "ffn"),
+    "deberta-v2": Names(
+        "deberta.encoder.layer", "attention.self", "attention.output.dense", "output.dense"
+    ),
+}
+"""Architectures that compute their attention by themselves."""
 CROSS = {
     "bart": Names("model.decoder.layers", "encoder_attn", "encoder_attn.out_proj", "fc2"),
     "t5": Names(
