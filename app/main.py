@@ -20,6 +20,7 @@ from app.app_pages import (  # noqa: E402
     generate,
     inside,
     next_token,
+    patch,
     positions,
     rescore,
     training,
@@ -101,6 +102,12 @@ pages = {
             title=_("What matters"),
             icon=":material/target:",
             url_path="what-matters",
+        ),
+        st.Page(
+            patch.show,
+            title=_("Patch"),
+            icon=":material/healing:",
+            url_path="patch",
         ),
         st.Page(
             attribute.show,

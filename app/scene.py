@@ -32,6 +32,7 @@ CHOICES = {
     "asked": ("files", "kept"),
     "items": ("wrong", "apart"),
     "matters": ("map", "edges"),
+    "patched": ("attention", "feed-forward", "head", "pattern"),
 }
 """What is one of some words; anything else in an address counts as not picked."""
 LONGEST_LINK = 6000
@@ -96,6 +97,8 @@ class Scene:
         cut: there, edges that are cut: layer, head, query and key as in "3-2-7-1".
         matters: there, what is seen of the head that is open: its "map" or its "edges"; "" for what
             the model expects with and without it.
+        patched: of the page Patch, what is put from one run into the other: "attention", …; "" for
+            the residual stream.
         explains: of the page Attribute: the "likelihood" of the whole text; "" for one token.
         answer: there, the word that is explained; "" for the likeliest.
         rather: there, the word that it is explained against; "" for none.
@@ -145,6 +148,7 @@ class Scene:
     off: str = ""
     cut: str = ""
     matters: str = ""
+    patched: str = ""
     group: int | None = None
     item: int | None = None
     explains: str = ""
