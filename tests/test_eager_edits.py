@@ -10,7 +10,7 @@ from torch import Tensor
 import vizcore
 from tests.support import tiny
 from tests.support.plain_edits import EAGER, PlainNetwork, listened
-from vizcore import AblateHead, KnockOut, Patch, Scale, SetPattern, Steer
+from vizcore import AblateHead, AblateLayer, KnockOut, Patch, Scale, SetPattern, Steer
 
 CLEAN, CORRUPTED = [17, 8, 40, 23, 61, 9, 30], [17, 8, 77, 23, 61, 52, 30]
 
@@ -114,6 +114,14 @@ def test_the_stream_is_steered_and_patched(pair: Pair) -> None:
     near(pair.edited(Patch(other, "residual", 0)), other.logits)
 
 
+def test_a_block_ablated_adds_nothing(pair: Pair) -> None:
+    parts = {"attention": pair.plain.adds(), "feed-forward": pair.plain.names.feed_forward}
+    for part, name in parts.items():
+        expected = pair.by_hand(pair.plain.returned(1, name, torch.zeros_like))
+        near(pair.edited(AblateLayer(1, part)), expected)
+        assert (expected - pair.by_hand()).abs().max() > 1e-3
+
+
 def test_a_patch_from_the_same_text_changes_nothing(pair: Pair) -> None:
     same = pair.model.trace(CLEAN)
     for where in ("residual", "head", "pattern"):
@@ -132,8 +140,8 @@ def test_a_network_whose_heads_cannot_be_edited_says_so() -> None:
     model = vizcore.Model.of(tiny.tiny_network("xlnet"), None, name="tiny xlnet")
     message = (
         "Single heads of tiny xlnet cannot be edited exactly: its architecture computes its "
-        "attention by itself, in a way that is not known. What passes between its layers can: "
-        'Steer, and Patch of "residual". Or load a model whose `capture` is "tap", such as '
+        "attention by itself, in a way that is not known. What whole layers do can: AblateLayer, "
+        'Steer, Patch of "residual". Or load a model whose `capture` is "tap", such as '
         "smollm2-135m."
     )
     with pytest.raises(vizcore.CaptureError, match=f"^{re.escape(message)}$"):

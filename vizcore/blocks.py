@@ -5,8 +5,7 @@ called one after another, each of which is given what the one before returned, a
 attention happens. What attention adds is the last result in a layer that everything attended passes
 through, and the stream itself does not: held constant, it takes away every influence of queries,
 keys and values, and of nothing else. What feed-forward adds is the same for all matrices that are
-not attention's. So names, norms before or after and parallel blocks don't matter. For networks that
-are captured by the tap.
+not attention's. So names, norms before or after and parallel blocks don't matter.
 """
 
 import threading
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from vizcore.capture import Capture, Kind, reads_two_texts, without_cache
+from vizcore.eager_editor import EagerEditor
 from vizcore.stream_editor import StreamEditor, hooked_copy, is_stream
 from vizcore.tap import Editor, Recorder
 from vizcore.trial import CANNOT_RUN, trial_inputs
@@ -45,13 +45,17 @@ class Site:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One layer: its call, what it was given in the trial, and who attends in it."""
+    """One layer: its call, what it was given in the trial, and who attends in it.
+
+    Who attends is None in a network that does not call the tap: there a softmax over heads tells.
+    """
 
     site: Site
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     d_model: int
-    callers: dict[Kind, nn.Module]
+    callers: dict[Kind, nn.Module | None]
+    n_heads: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +191,7 @@ def _layers(
             kwargs,
             whole[0].shape[-1],
             its,
+            max(capture.n_heads.values()),
         )
         for number, ((module, args, kwargs, _), its) in enumerate(zip(calls, callers, strict=True))
     )
@@ -194,9 +199,16 @@ def _layers(
 
 def _callers(
     recorder: Recorder, capture: Capture, kinds: Sequence[Kind], spans: Sequence[list[int]]
-) -> list[dict[Kind, nn.Module]] | None:
+) -> list[dict[Kind, nn.Module | None]] | None:
     """Who attends in each layer; None if someone does outside, or in another layer than is said."""
-    found: list[dict[Kind, nn.Module]] = [{} for _ in spans]
+    found: list[dict[Kind, nn.Module | None]] = [{} for _ in spans]
+    if capture.way == "eager":
+        for its_kind in kinds if len(capture.layers) == 1 else ():
+            for layer in capture.layers[its_kind]:
+                if layer >= len(found):
+                    return None
+                found[layer][its_kind] = None
+        return found
     numbers = {kind: iter(capture.layers[kind]) for kind in kinds}
     for place, (call, kind) in enumerate(zip(recorder.calls, capture.calls, strict=True)):
         if kind not in kinds or kind is None:
@@ -249,7 +261,7 @@ class _Trial:
 
         after = {module: [[note(module)]] for module in names}
         with torch.enable_grad(), Editor({}), Recorder(values=True) as recorder:
-            with _Noting(after):
+            with _Noting(after), EagerEditor(self.layer.n_heads) as eager:
                 output = self.module(*args, **kwargs)
             output = output[0] if isinstance(output, tuple | list) else output
             weight = torch.randn(
@@ -270,6 +282,8 @@ class _Trial:
                 for tensor in (call.query, call.key, call.value)
                 if tensor is not None
             ]
+            if caller is not None
+            else [pattern.weights for pattern in eager.patterns]
             for kind, caller in self.layer.callers.items()
         }
         wanted = [x, *(one for its in attended.values() for one in its)]

@@ -88,8 +88,8 @@ def check_edit(model: "Model", edit: Edit) -> None:
         if model.capture == "eager" and not can_edit_heads(model.network, model._capture):
             raise CaptureError(
                 f"Single heads of {model.name} cannot be edited exactly: its architecture computes "
-                "its attention by itself, in a way that is not known. What passes between its "
-                'layers can: Steer, and Patch of "residual". Or load a model whose `capture` is '
+                "its attention by itself, in a way that is not known. What whole layers do can: "
+                'AblateLayer, Steer, Patch of "residual". Or load a model whose `capture` is '
                 '"tap", such as smollm2-135m.'
             )
         layer_place(model, edit.layer, kind)

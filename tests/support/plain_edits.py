@@ -68,8 +68,8 @@ NAMES = {
 EAGER = {
     "falcon": Names("transformer.h", "self_attention", "self_attention.dense", "mlp"),
     "gptj": Names("transformer.h", "attn", "attn.out_proj", "mlp"),
-    "bloom": Names("transformer.h", "self_attention", "self_attention.dense", "mlp"),
-    "mpt": Names("transformer.blocks", "attn", "attn.out_proj", "ffn"),
+    "bloom": Names("transformer.h", "self_attention", "self_attention.dense", "mlp.dense_4h_to_h"),
+    "mpt": Names("transformer.blocks", "attn", "attn.out_proj", "ffn.down_proj"),
     "deberta-v2": Names(
         "deberta.encoder.layer", "attention.self", "attention.output.dense", "output.dense"
     ),
