@@ -18,6 +18,7 @@ from app.app_pages import (  # noqa: E402
     compare,
     flow,
     generate,
+    information_flow,
     inside,
     next_token,
     patch,
@@ -114,6 +115,12 @@ pages = {
             title=_("Attribute"),
             icon=":material/format_color_text:",
             url_path="attribute",
+        ),
+        st.Page(
+            information_flow.show,
+            title=_("Information flow"),
+            icon=":material/conversion_path:",
+            url_path="information-flow",
         ),
     ],
     _("Build"): [
