@@ -288,6 +288,14 @@ def test_any_edits_can_be_swept_over_in_one_table() -> None:
     assert edit_effects(model, trace, []).empty
 
 
+def test_heads_of_a_network_in_eager_mode_are_run_one_by_one_and_it_is_said() -> None:
+    model = tiny("bloom")
+    check_against_single_runs(model)
+    assert ablation_effects(model, traced(model)).attrs["ran"] == (
+        "one by one, each a whole run, since BloomForCausalLM computes its attention by itself"
+    )
+
+
 def test_layers_can_be_swept_over_in_a_network_in_eager_mode() -> None:
     model = tiny("bloom")
     assert model.capture == "eager"

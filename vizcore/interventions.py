@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from vizcore.edit_checks import Text
+from vizcore.edited_runs import Changes, edited_run
 from vizcore.editing import editing
 from vizcore.edits import AblateHead, Edit, KnockOut
 from vizcore.effect_metrics import LogitFunction, Measure, Metric, measure, value
@@ -238,18 +239,33 @@ def effects(
     every.changes(text)  # what they take from other runs is gathered once for all of them
     rows = [replace(every, edits=its).changes(text) for its in edits]
     original = value(trace, metric)
-    network = resumable(model)
-    sweep = Sweep(model, network, network.record(trace), rows, metric)
+    if model.capture == "eager" and any(any(row.calls.values()) for row in rows):
+        runs = _one_by_one(trace, rows, metric)
+        ran = f"one by one, each a whole run, since {model.name} computes its attention by itself"
+    else:
+        network = resumable(model)
+        sweep = Sweep(model, network, network.record(trace), rows, metric)
+        runs, ran = sweep.run(), sweep.way
     attrs: dict[Hashable | None, Any] = {
         "metric": metric.label,
         "original": original,
-        "ran": sweep.way,
+        "ran": ran,
         "total": len(edits),
     }
-    for numbers, values in sweep.run():
+    for numbers, values in runs:
         part = cells.iloc[numbers].assign(effect=values - original)
         part.attrs = {**attrs}
         yield part
+
+
+def _one_by_one(
+    trace: Trace, rows: Sequence[Changes], metric: Measure
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """What is measured of each run, where heads can be edited but not row by row of a batch."""
+    text = Text(trace.source_ids, trace.target_ids)
+    for number, changes in enumerate(rows):
+        run = trace.model._run(text, edited_run(trace.model, changes))
+        yield [number], np.array([value(replace(trace, run=run), metric)])
 
 
 def gathered(
