@@ -171,8 +171,8 @@ def test_what_is_missing_is_said(tmp_path: Path, table: Path) -> None:
     lines = tmp_path / "lines.csv"
     lines.write_text("text\nOne.\n", "utf-8")
     assert fails("patch", "tatoeba-lm", str(lines)) == (
-        f"Error: Line 2 of {lines} has no corrupted. Name the columns in its first line: text, corrupted, "
-        "and if wanted token, against and target. "
+        f"Error: Line 2 of {lines} has no corrupted. Name the columns in its first line: text, "
+        "corrupted, and if wanted token, against and target. "
     ).replace("  ", " ")
     empty = tmp_path / "empty.csv"
     empty.write_text("text\n", "utf-8")
