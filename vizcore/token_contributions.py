@@ -7,8 +7,8 @@ Voita 2024). Weights of attention say neither how long those vectors are nor wha
 stream keeps. For networks whose layers and Wᴼ are found, and whose sums are seen to come out.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,11 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from vizcore.blocks import Blocks, Layer, Site, Stack, blocks_of, stack_of
 from vizcore.capture import Kind, without_cache
 from vizcore.errors import CaptureError, SelectionError
+from vizcore.layer_runs import LayerRun, Norm
 from vizcore.maps import AttentionMap
 from vizcore.selection import check_unedited
 from vizcore.stream_editor import StreamEdit, StreamEditor
@@ -206,66 +205,6 @@ def contributions(trace: Trace, kind: str | None = None) -> Contributions:
     )
 
 
-@dataclass(eq=False)
-class _Again(TorchFunctionMode):
-    """A run of the copy, in which the states and what blocks add are kept, and all norms."""
-
-    states: dict[tuple[str, int], Tensor] = field(default_factory=dict)
-    norms: list["_Norm"] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def keeping(self, name: str, layer: int) -> StreamEdit:
-        """Keeps what passes, and changes nothing."""
-
-        def keep(vectors: Tensor, _: int) -> Tensor:
-            self.states[name, layer] = vectors[0].detach().float()
-            return vectors
-
-        return keep
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func is functional.layer_norm:
-            self.norms.append(_Norm.of(result, *args, **(kwargs or {})))
-        return result
-
-
-@dataclass(frozen=True, eq=False)
-class _Norm:
-    """A LayerNorm that ran: what went in and came out, and what it does to a part of that."""
-
-    given: Float[Tensor, "position d_model"]
-    made: Float[Tensor, "position d_model"]
-    slope: Float[Tensor, "position d_model"]
-    bias: Tensor | None
-
-    @classmethod
-    def of(
-        cls,
-        made: Tensor,
-        input: Tensor,
-        normalized_shape: Sequence[int],
-        weight: Tensor | None = None,
-        bias: Tensor | None = None,
-        eps: float = 1e-5,
-    ) -> "_Norm":
-        """From a call of `layer_norm`."""
-        given = input.detach().float().flatten(0, -2)
-        scale = (given.var(dim=-1, keepdim=True, correction=0) + eps).rsqrt()
-        gain = scale.expand_as(given) if weight is None else scale * weight.detach().float()
-        return cls(given, made.detach().float().flatten(0, -2), gain, bias)
-
-    def part(
-        self, vectors: Float[Tensor, "*part d_model"], position: int
-    ) -> Float[Tensor, "*part d_model"]:
-        """Parts of what went in at a position, as they come out."""
-        return (vectors - vectors.mean(dim=-1, keepdim=True)) * self.slope[position]
-
-
 @dataclass(frozen=True, eq=False)
 class _Shares:
     """Of one layer; see `Contributions`."""
@@ -276,8 +215,8 @@ class _Shares:
     error: float
 
 
-def _run_again(trace: Trace, blocks: Blocks, stack: Stack) -> _Again:
-    run = _Again()
+def _run_again(trace: Trace, blocks: Blocks, stack: Stack) -> LayerRun:
+    run = LayerRun()
     edits: dict[bool, dict[Any, list[list[StreamEdit]]]] = {True: {}, False: {}}
 
     def keep(name: str, number: int, site: Site, before: bool) -> None:
@@ -304,7 +243,7 @@ def _kinds(layer: Layer) -> list[Kind]:
     return list(layer.callers)
 
 
-def _layer(trace: Trace, run: _Again, number: int, kinds: list[Kind], layer: int) -> _Shares:
+def _layer(trace: Trace, run: LayerRun, number: int, kinds: list[Kind], layer: int) -> _Shares:
     """The shares of one layer, sum by sum."""
     before, after = run.states["before", number], run.states["after", number]
     exact = EXACT if trace.model.network.dtype == torch.float32 else ROUNDED
@@ -363,8 +302,8 @@ def _shares(whole: Float[Tensor, " d_model"], parts: Float[Tensor, "part d_model
 
 
 def _norms(
-    run: _Again, before: Tensor, added: list[Tensor], after: Tensor, close: float
-) -> tuple[list[float], list[_Norm | None]] | None:
+    run: LayerRun, before: Tensor, added: list[Tensor], after: Tensor, close: float
+) -> tuple[list[float], list[Norm | None]] | None:
     """By what each addition is multiplied, and which norm follows on it; None if nothing fits."""
     columns = torch.stack([one.flatten() for one in added], dim=1).double()
     solved = torch.linalg.lstsq(columns, (after - before).flatten().double()[:, None]).solution
@@ -372,7 +311,7 @@ def _norms(
     total = before + sum(factor * one for factor, one in zip(factors, added, strict=True))
     if (total - after).norm(dim=-1).max() <= close:
         return factors, [None] * len(added)
-    found: list[_Norm | None] = []
+    found: list[Norm | None] = []
     state = before
     for one in added:
         fitting = [
