@@ -6,7 +6,8 @@
 /**
  * @typedef {HTMLElement & { on?: (name: string, listener: (event: any) => void) => void }} Plot
  * @typedef {{ figure: string, rows: number[], alt: string, missing: string }} Data
- * @typedef {{ plot: Plot, rows: number[], pick: (row: number, column: number) => void, version: number }} Chart
+ * @typedef {{ plot: Plot, rows: number[], pick: (row: number, column: number) => void, version: number,
+ *   drawing: Promise<void> }} Chart
  */
 
 const PATIENCE = 30_000;
@@ -30,7 +31,7 @@ async function library() {
 function create(parent) {
   const plot = document.createElement("div");
   parent.append(plot);
-  return { plot, rows: [], pick: () => {}, version: 0 };
+  return { plot, rows: [], pick: () => {}, version: 0, drawing: Promise.resolve() };
 }
 
 /** @param {Chart} chart @param {Data} data */
@@ -67,11 +68,14 @@ export default ({ parentElement, data, setTriggerValue }) => {
   charts.set(parentElement, chart);
   chart.rows = data.rows;
   chart.pick = (row, column) => setTriggerValue("select", { row, column });
-  draw(chart, data);
+  chart.drawing = draw(chart, data);
   return () => {
     chart.version = -1;
-    /** @type {any} */ (globalThis).Plotly?.purge(chart.plot);
-    chart.plot.remove();
+    // Plotly lays out margins a moment later, and fails if its plot is gone by then.
+    chart.drawing.finally(() => {
+      /** @type {any} */ (globalThis).Plotly?.purge(chart.plot);
+      chart.plot.remove();
+    });
     charts.delete(parentElement);
   };
 };

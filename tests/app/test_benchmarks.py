@@ -205,9 +205,13 @@ def test_a_model_without_likelihoods_is_said_in_words(kept: Path) -> None:
     assert "does not say how likely" in opened(model="minilm-l6").info[0].value
 
 
-def test_an_error_of_a_run_is_shown(kept: Path, uploads: dict[str, Any]) -> None:
-    long = b'{"good": "' + b"cat " * 3000 + b'", "bad": "cat"}\n'
-    uploads["benchmark_files"] = [Upload(long, "long.jsonl")]
-    app = opened(asked="files")
+def test_an_error_of_a_run_is_shown(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_given: Any, **_settings: Any) -> Any:
+        raise vizcore.DataError("Line 7 of <b>mine</b> is too long.")
+        yield
+
+    monkeypatch.setattr(vizcore, "evaluation_stream", fails)
+    app = opened()
     app.button(key="run").click().run()
-    assert "Line 1 of long" in app.error[0].value
+    assert app.error[0].value.replace("\\", "") == "Line 7 of <b>mine</b> is too long."
+    assert app.button(key="run").label == "Run"
