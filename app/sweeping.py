@@ -46,6 +46,10 @@ class Sweep:
         """What the tables say of themselves; empty before the first."""
         return dict(self.parts[0].attrs) if self.parts else {}
 
+    def known(self) -> pd.DataFrame:
+        """The rows so far; nothing is begun."""
+        return pd.concat(self.parts) if self.parts else pd.DataFrame()
+
     def table(self) -> pd.DataFrame:
         """The rows so far; begins to measure if that is not done, or under way."""
         with self._lock:
@@ -53,7 +57,7 @@ class Sweep:
             if not (self.complete or self._running or self.error):
                 self._running, self.parts = True, []
                 Thread(target=self._work, daemon=True).start()
-            return pd.concat(self.parts) if self.parts else pd.DataFrame()
+        return self.known()
 
     def _work(self) -> None:
         try:

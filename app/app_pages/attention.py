@@ -1,12 +1,13 @@
 """Attention: all heads at a glance, and the one that was picked in large."""
 
+import time
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 import vizcore
-from app import fields, open_head
+from app import effect_here, fields, open_head
 from app.loading import (
     draw_heads,
     general_scores,
@@ -130,11 +131,19 @@ def _say(trace: "vizcore.Trace", kind: str, layer: int, head: int, row: int | No
         one = trace.map(layer, head, kind)
         does, place = vizcore.describe(one).text, row
     name = literal(one.name.capitalize())
+    asked = effect_here.measured(trace, kind, current())
+    after = "" if row is None or kind == "encoder" else trace.query_tokens(kind)[row]
+    effect = "" if asked is None else effect_here.say(*asked, layer, head, after)
     lines = [_("**{head}** {does}").format(head=name, does=literal(does))]
-    if not current().seen:  # the other views say by themselves what to do, and what is there
-        hint = _("Click on a token or a row of the map to see where it looks.")
-        lines.append(hint if place is None else _looked_at(one, place))
+    if not current().seen and place is not None:
+        lines.append(_looked_at(one, place))
+    if effect:
+        lines.append(effect)
+    elif len(lines) == 1 and not current().seen:  # the other views say by themselves what to do
+        lines.append(_("Click on a token or a row of the map to see where it looks."))
     st.markdown("  \n".join(lines))
+    if asked is not None and not effect:
+        effect_here.watch(asked[1], layer, head, time.monotonic())
 
 
 def _compared(one: "vizcore.AttentionMap", other: "vizcore.AttentionMap") -> str:
