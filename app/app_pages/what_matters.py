@@ -62,7 +62,7 @@ def _look(trace: "vizcore.Trace") -> None:
     if under_way.error:
         st.error(literal(under_way.error), icon=":material/error:")
         return
-    effects, looks, one = st.columns([3, 3, 5], gap="medium")
+    effects, looks, one = st.columns([5, 8, 9], gap="medium")
     with effects:
         st.markdown(_("**Measured**: without it"), help=_help(asked))
         draw = _measured if under_way.complete else _measuring
