@@ -49,7 +49,7 @@ def test_the_attention_of_each_token_is_a_click_away(visitor: Visitor) -> None:
     visitor.page.get_by_text("was chosen, the model looked most at").wait_for()
     first = next(vizcore.generate(vizcore.load("tatoeba-lm"), TEXT))
     strip = visitor.page.locator(".tokens-view [aria-pressed=true]")
-    assert strip.inner_text() == first.token
+    strip.and_(visitor.page.get_by_text(first.token, exact=True)).wait_for()
 
 
 def test_a_point_of_the_tree_writes_up_to_it(visitor: Visitor) -> None:
