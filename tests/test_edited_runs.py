@@ -121,6 +121,15 @@ def test_the_copy_in_which_layers_are_edited_has_no_weights_of_its_own(
     assert all(mine is theirs for mine, theirs in pairs)
 
 
+def test_layers_are_found_inside_inference_mode_too() -> None:
+    model = model_of("llama")
+    with torch.inference_mode():
+        edited = model.trace(CLEAN, edits=[AblateLayer(1, "feed-forward")]).logits
+    again = model.trace(CLEAN, edits=[AblateLayer(1, "feed-forward")]).logits
+    assert torch.equal(edited, again)
+    assert not torch.equal(edited, model.trace(CLEAN).logits)
+
+
 @pytest.mark.parametrize("model_type", ["llama", "t5"])
 def test_eight_threads_with_and_without_edits_on_one_network(model_type: str) -> None:
     model = model_of(model_type)

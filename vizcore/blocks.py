@@ -80,7 +80,7 @@ class Blocks:
         Found out when it is asked for first; None if there is no such place.
         """
         its = self.layers[stack][layer]
-        with self._finding:
+        with self._finding, torch.inference_mode(mode=False):  # it takes gradients
             if (stack, layer) not in self._found:
                 known = next((names for (s, _), names in self._found.items() if s == stack), {})
                 self._found[stack, layer] = _parts(its, known)
@@ -92,7 +92,7 @@ class Blocks:
 
 def blocks_of(network: PreTrainedModel, capture: Capture) -> Blocks:
     """The network's layers, found when they are asked for first."""
-    with _lock:
+    with _lock, torch.inference_mode(mode=False):
         if network not in _kept:
             _kept[network] = _find(network, capture)
         return _kept[network]
