@@ -137,3 +137,18 @@ def test_too_few_or_too_many_sentences_are_refused(lm: "vizcore.Model") -> None:
     assert str(caught.value) == (
         f"Give 1 to {MOST} sentences to compare, not 22 (11 for each of 2 models)."
     )
+
+
+def test_a_masked_model_is_asked_for_each_token_with_all_others_in_sight() -> None:
+    model = vizcore.load("tatoeba-mlm")
+    sentences = ["They are here.", "They is here."]
+    found = vizcore.side_by_side(model, sentences)
+    expected = vizcore.score(model, sentences)
+    assert found.lines["log_likelihood"].tolist() == pytest.approx(
+        expected["log_likelihood"].tolist(), abs=1e-5
+    )
+    assert found.lines["n_tokens"].tolist() == expected["n_tokens"].tolist()
+    assert found.parts.loc[found.parts["special"], "log_probability"].isna().all()
+    assert found.parts.loc[~found.parts["special"], "log_probability"].notna().all()
+    with pytest.raises(vizcore.SelectionError, match="does not read from left to right"):
+        vizcore.side_by_side(model, sentences, bos=True)

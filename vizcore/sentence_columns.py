@@ -13,13 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from vizcore.errors import SelectionError
 from vizcore.likelihood import trace_surprisal
+from vizcore.masked_likelihood import clozes, masked_scores
 from vizcore.model import Model
 from vizcore.sentences import passages
 from vizcore.token_words import token_words
-from vizcore.trace import Trace
 
 Unit = Literal["token", "word"]
 MOST = 20
@@ -65,10 +66,11 @@ def side_by_side(
         sentences: the sentences.
         by: what a part is: a token, or a word (whose log-probability is the sum of its tokens').
         bos: whether a beginning-of-text token stands in front, as of `vizcore.surprisal`.
+            Masked models are asked for each token with all others in sight, as in `vizcore.score`.
         source: of encoder-decoders, the text that the sentences are translations of.
 
     Raises:
-        MissingHeadError: if a model does not predict the next token.
+        MissingHeadError: if a model predicts no tokens.
         SelectionError: if there is no sentence, or there are too many; if an encoder-decoder has no
             source.
         TextError: if a sentence cannot be run.
@@ -151,17 +153,14 @@ def _line(
     model: Model, sentence: str, by: Unit, bos: bool | None, source: str | None
 ) -> tuple[pd.DataFrame, dict[str, float | int]]:
     """The parts of one sentence, and what they come to."""
-    trace = _run(model, sentence, bos, source)
-    scored = trace_surprisal(trace)
-    ids = scored["token_id"].tolist()
+    ids, values = _scored(model, sentence, bos, source)
     special = set(model.special_positions(ids))
     tokenizer: Any = model.tokenizer  # one that has encoded a sentence is there
     with model._tokenizing:
         words = token_words(tokenizer, ids)
     spans = words.spans if by == "word" else [(place, place + 1) for place in range(len(ids))]
-    values = scored["log_probability"].to_numpy()
     summed = np.array([_sum(values[first:end]) for first, end in spans])
-    texts = words.texts if by == "word" else scored["token"].tolist()
+    texts = words.texts if by == "word" else model.labels(ids)
     table = pd.DataFrame(
         {
             "part": range(len(spans)),
@@ -189,14 +188,30 @@ def _line(
     }
 
 
-def _run(model: Model, sentence: str, bos: bool | None, source: str | None) -> Trace:
-    if model.kind == "encoder-decoder":
-        if source is None:
+def _scored(
+    model: Model, sentence: str, bos: bool | None, source: str | None
+) -> tuple[list[int], Float[np.ndarray, " token"]]:
+    """The tokens of a sentence, and the log-probability of each; none of what is not scored."""
+    if model.kind == "encoder" and model.has_head:
+        if bos is not None:
             raise SelectionError(
-                f"{model.name} writes about a source: say by `source` what the sentences translate."
+                f"{model.name} does not read from left to right, so no beginning-of-text token can "
+                "be put in front: leave out `bos`."
             )
-        return model.trace(source, sentence)
-    return model.trace(list(passages(model, [sentence], bos=bos)[0].ids))
+        (text,) = clozes(model, [sentence], None, start=0, separator=" ", masking="within_word_l2r")
+        values = np.full(len(text.ids), math.nan)
+        values[list(text.asked)] = masked_scores(model, [text])[0].log_probabilities
+        return list(text.ids), values
+    if model.kind != "encoder-decoder":
+        trace = model.trace(list(passages(model, [sentence], bos=bos)[0].ids))
+    elif source is not None:
+        trace = model.trace(source, sentence)
+    else:
+        raise SelectionError(
+            f"{model.name} writes about a source: say by `source` what the sentences translate."
+        )
+    scored = trace_surprisal(trace)
+    return scored["token_id"].tolist(), scored["log_probability"].to_numpy()
 
 
 def _sum(values: np.ndarray) -> float:

@@ -126,7 +126,7 @@ def _other_model(scene: Scene) -> str:
 def _compare(scene: Scene, sentences: tuple[str, ...], other: str, measure: str) -> None:
     models = [load_model(name) for name in (scene.model, other) if name]
     for model in models:
-        if not model.has_head or model.kind == "encoder":
+        if not model.has_head:
             st.info(_cannot(model), icon=":material/info:")
             return
     by = "word" if scene.unit == "word" else "token"
@@ -168,8 +168,8 @@ def _compare(scene: Scene, sentences: tuple[str, ...], other: str, measure: str)
 
 def _cannot(model: "vizcore.Model") -> str:
     return _(
-        "**{name} does not say how likely a sentence is**: it does not predict the next token. "
-        "Choose a model that reads from left to right, such as smollm2-135m or tatoeba-lm."
+        "**{name} does not say how likely a sentence is**: it predicts no tokens. Choose a model "
+        "that does, such as smollm2-135m, tatoeba-lm or tatoeba-mlm."
     ).format(name=literal(model.name))
 
 

@@ -102,6 +102,12 @@ def test_nothing_to_compare_too_much_and_a_model_that_cannot_are_said_in_words(
     assert "does not say how likely a sentence is" in alone.info[0].value
 
 
+def test_a_masked_model_compares_sentences_too(views: list[Any]) -> None:
+    app = opened(model="tatoeba-mlm", sentences="They are here.\nThey is here.")
+    assert not app.info
+    assert len(views[-1][0].data["lines"]) == 2
+
+
 def test_a_sentence_that_cannot_be_run_is_an_error_in_words(views: list[Any]) -> None:
     app = opened(sentences="A cat.\nA\x00cat.")
     assert "NUL" in app.error[0].value
