@@ -74,12 +74,14 @@ def say(asked: Asked, under_way: Sweep, layer: int, head: int, place: str) -> st
 
 
 @st.fragment(run_every=TICK)
-def watch(under_way: Sweep, layer: int, head: int, since: float) -> None:
-    """Measure in the background; draw the page again when the open head is known."""
-    if time.monotonic() - since < TICK or under_way.error:
-        return
-    if not _of(under_way.table(), layer, head).empty:
-        st.rerun()
+def watch(
+    asked: "tuple[Asked, Sweep]", layer: int, head: int, place: str, hint: str, since: float
+) -> None:
+    """Measure in the background; until it is known, the hint stands there."""
+    under_way = asked[1]
+    if time.monotonic() - since >= TICK and not under_way.error:
+        under_way.table()
+    st.markdown(say(*asked, layer, head, place) or hint)
 
 
 def _of(effects: pd.DataFrame, layer: int, head: int) -> pd.DataFrame:

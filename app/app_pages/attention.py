@@ -137,13 +137,15 @@ def _say(trace: "vizcore.Trace", kind: str, layer: int, head: int, row: int | No
     lines = [_("**{head}** {does}").format(head=name, does=literal(does))]
     if not current().seen and place is not None:
         lines.append(_looked_at(one, place))
-    if effect:
-        lines.append(effect)
-    elif len(lines) == 1 and not current().seen:  # the other views say by themselves what to do
-        lines.append(_("Click on a token or a row of the map to see where it looks."))
-    st.markdown("  \n".join(lines))
-    if asked is not None and not effect:
-        effect_here.watch(asked[1], layer, head, time.monotonic())
+    hint = ""
+    if len(lines) == 1 and not current().seen:  # the other views say by themselves what to do
+        hint = _("Click on a token or a row of the map to see where it looks.")
+    if asked is None or effect:
+        st.markdown("  \n".join(filter(None, (*lines, effect or hint))))
+        return
+    with st.container(gap=None):
+        st.markdown("  \n".join(lines))
+        effect_here.watch(asked, layer, head, after, hint, time.monotonic())
 
 
 def _compared(one: "vizcore.AttentionMap", other: "vizcore.AttentionMap") -> str:
