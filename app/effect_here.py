@@ -11,11 +11,10 @@ import pandas as pd
 import streamlit as st
 
 import vizcore
-from app.loading import begin
 from app.scene import Scene
-from app.sweeping import Sweep, sweep
+from app.sweeping import Sweep, head_effects
 from app.texts import _, code
-from app.what_is_asked import Asked
+from app.what_is_asked import Asked, likeliest
 
 MOST_TOKENS = 64
 """Of a text that is measured without being asked to."""
@@ -34,21 +33,11 @@ def measured(trace: "vizcore.Trace", kind: str, scene: Scene) -> "tuple[Asked, S
         return None
     asks_here = scene.token is not None and kind != "encoder" and scene.token < len(ids)
     position = scene.token if asks_here and scene.token is not None else len(ids) - 1
-    likeliest = begin(
-        _("Looking for the word"),
-        (id(trace), position, False),
-        lambda _progress: (trace, trace.next_tokens(position, 1)),
-    )
-    row = likeliest.made.result()[1].iloc[0]
+    row = likeliest(trace, position, 1).iloc[0]
     token_id = int(row["token_id"])
     token = str(row["token"])
     metric = vizcore.LogProbability(token_id, position)
-    under_way = sweep(
-        _("Measuring"),
-        (id(trace), kind, metric),
-        lambda: vizcore.ablation_effects_stream(trace.model, trace, metric, kind=kind),
-    )
-    return Asked(metric, position, token, token_id), under_way
+    return Asked(metric, position, token, token_id), head_effects(trace, kind, metric)
 
 
 def say(asked: Asked, under_way: Sweep, layer: int, head: int, place: str) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 
 import vizcore
 from app.loading import work_out
+from app.texts import _
 
 FORGOTTEN = 20.0
 """Seconds after which a sweep that nobody looks at rests."""
@@ -77,3 +78,14 @@ def sweep(title: str, key: Hashable, stream: Callable[[], Iterator[pd.DataFrame]
     """The sweep of that key, begun when its table is first asked for."""
     found: Sweep = work_out(title, key, lambda _progress: Sweep(stream))
     return found
+
+
+def head_effects(
+    trace: "vizcore.Trace", kind: str, metric: "vizcore.LogProbability | vizcore.LogLikelihood"
+) -> Sweep:
+    """What each head of this kind of attention matters: one sweep for all pages that ask."""
+    return sweep(
+        _("Measuring"),
+        (id(trace), kind, metric),
+        lambda: vizcore.ablation_effects_stream(trace.model, trace, metric, kind=kind),
+    )

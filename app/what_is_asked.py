@@ -7,6 +7,7 @@ library is `vizcore.LogProbability` or `vizcore.LogLikelihood`.
 import math
 from dataclasses import dataclass
 
+import pandas as pd
 import streamlit as st
 
 import vizcore
@@ -46,6 +47,16 @@ class Asked:
         return _("the text") if self.token_id is None else code(self.token)
 
 
+def likeliest(trace: "vizcore.Trace", position: int, n_tokens: int) -> pd.DataFrame:
+    """The tokens that are expected most after a position, worked out once for all pages."""
+    found: pd.DataFrame = work_out(
+        _("Looking for the word"),
+        (id(trace), position, n_tokens),
+        lambda _progress: (trace, trace.next_tokens(position, n_tokens)),
+    )[1]
+    return found
+
+
 def choose(trace: "vizcore.Trace") -> Asked | None:
     """The fields, side by side; None, and what is wrong in words, if there is no such token."""
     scene = current()
@@ -72,14 +83,7 @@ def choose(trace: "vizcore.Trace") -> Asked | None:
         on_change=lambda: pick(answer=st.session_state[key].strip() or None),
         width=120,
     )
-    table = work_out(
-        _("Looking for the word"),
-        (id(trace), position, bool(scene.answer)),
-        lambda _progress: (
-            trace,
-            trace.next_tokens(position, MOST_LIKELY if scene.answer else 1),
-        ),
-    )[1]
+    table = likeliest(trace, position, MOST_LIKELY if scene.answer else 1)
     if scene.answer:
         table = table[table["token"].str.strip("·▁Ġ ") == scene.answer.strip()]
     if table.empty:

@@ -8,7 +8,7 @@ from app import fields, head_without, what_is_asked
 from app.loading import draw_heads, is_long, load_model, run_text
 from app.mount import mount, mount_map, plotly_itself
 from app.scene import current, pick
-from app.sweeping import Sweep, sweep
+from app.sweeping import Sweep, head_effects
 from app.texts import _, literal
 from app.what_is_asked import Asked
 
@@ -52,11 +52,7 @@ def _look(trace: "vizcore.Trace") -> None:
         asked = what_is_asked.choose(trace)
         if asked is None:
             return
-        under_way = sweep(
-            _("Measuring"),
-            (id(trace), kind, asked.metric),
-            lambda: vizcore.ablation_effects_stream(trace.model, trace, asked.metric, kind=kind),
-        )
+        under_way = head_effects(trace, kind, asked.metric)
         table = under_way.table()
         layer, head = fields.head(trace, kind, scene, _opening(trace, kind, table))
     if under_way.error:
