@@ -1,9 +1,11 @@
 """Headlight's app: page set-up and navigation, nothing else. Start it with `vizcore app`."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 import vizcore
 
@@ -30,106 +32,38 @@ from app.app_pages import (  # noqa: E402
 )
 from app.texts import _  # noqa: E402
 
+
+def _page(
+    show: Callable[[], None], title: str, icon: str, path: str, *, default: bool = False
+) -> StreamlitPage:
+    """A page of the navigation; its icon is one of Material's."""
+    return st.Page(show, title=title, icon=f":material/{icon}:", url_path=path, default=default)
+
+
 st.set_page_config(page_title="Headlight", page_icon=str(vizcore.asset("icon.svg")), layout="wide")
 pages = {
     _("Look"): [
-        st.Page(
-            attention.show,
-            title=_("Attention"),
-            icon=":material/grid_view:",
-            url_path="attention",
-            default=True,
-        ),
-        st.Page(
-            inside.show,
-            title=_("Inside attention"),
-            icon=":material/zoom_in:",
-            url_path="inside",
-        ),
-        st.Page(
-            flow.show,
-            title=_("Flow"),
-            icon=":material/account_tree:",
-            url_path="flow",
-        ),
-        st.Page(
-            positions.show,
-            title=_("Positions"),
-            icon=":material/straighten:",
-            url_path="positions",
-        ),
+        _page(attention.show, _("Attention"), "grid_view", "attention", default=True),
+        _page(inside.show, _("Inside attention"), "zoom_in", "inside"),
+        _page(flow.show, _("Flow"), "account_tree", "flow"),
+        _page(positions.show, _("Positions"), "straighten", "positions"),
     ],
     _("Expect"): [
-        st.Page(
-            next_token.show,
-            title=_("Next token"),
-            icon=":material/bar_chart:",
-            url_path="next-token",
-        ),
-        st.Page(
-            generate.show,
-            title=_("Generate"),
-            icon=":material/edit_note:",
-            url_path="generate",
-        ),
-        st.Page(
-            translate.show,
-            title=_("Translate"),
-            icon=":material/translate:",
-            url_path="translate",
-        ),
-        st.Page(
-            compare.show,
-            title=_("Compare"),
-            icon=":material/compare_arrows:",
-            url_path="compare",
-        ),
-        st.Page(
-            rescore.show,
-            title=_("Rescore"),
-            icon=":material/balance:",
-            url_path="rescore",
-        ),
-        st.Page(
-            benchmarks.show,
-            title=_("Benchmarks"),
-            icon=":material/fact_check:",
-            url_path="benchmarks",
-        ),
+        _page(next_token.show, _("Next token"), "bar_chart", "next-token"),
+        _page(generate.show, _("Generate"), "edit_note", "generate"),
+        _page(translate.show, _("Translate"), "translate", "translate"),
+        _page(compare.show, _("Compare"), "compare_arrows", "compare"),
+        _page(rescore.show, _("Rescore"), "balance", "rescore"),
+        _page(benchmarks.show, _("Benchmarks"), "fact_check", "benchmarks"),
     ],
     _("Test"): [
-        st.Page(
-            what_matters.show,
-            title=_("What matters"),
-            icon=":material/target:",
-            url_path="what-matters",
-        ),
-        st.Page(
-            patch.show,
-            title=_("Patch"),
-            icon=":material/healing:",
-            url_path="patch",
-        ),
-        st.Page(
-            attribute.show,
-            title=_("Attribute"),
-            icon=":material/format_color_text:",
-            url_path="attribute",
-        ),
-        st.Page(
-            information_flow.show,
-            title=_("Information flow"),
-            icon=":material/conversion_path:",
-            url_path="information-flow",
-        ),
+        _page(what_matters.show, _("What matters"), "target", "what-matters"),
+        _page(patch.show, _("Patch"), "healing", "patch"),
+        _page(attribute.show, _("Attribute"), "format_color_text", "attribute"),
+        _page(information_flow.show, _("Information flow"), "conversion_path", "information-flow"),
     ],
     _("Build"): [
-        st.Page(
-            training.show,
-            title=_("Training"),
-            icon=":material/trending_down:",
-            url_path="training",
-        ),
+        _page(training.show, _("Training"), "trending_down", "training"),
     ],
 }
 page = st.navigation(pages, position="top")
